@@ -1,0 +1,2 @@
+//! The `watershed` binary.
+fn main() {}
