@@ -1,0 +1,146 @@
+# What the black-box scripts share: the cache folder, installers, free ports, starting brokers.
+#
+# Sourced by tests/clients/run, tests/system/run and benches/vs_kafka/run. Everything that is
+# fetched goes into one cache folder outside the repository; a finished install leaves a stamp
+# with the checksum of what it was made from, so that a changed version is fetched again.
+
+CLIENTS_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+REPO_DIR=$(cd "$CLIENTS_DIR/../.." && pwd)
+CACHE_DIR=${WATERSHED_TEST_CACHE:-$HOME/.cache/watershed-tests}
+mkdir -p "$CACHE_DIR"
+# Short-lived JVMs: no second compiler, one collector thread.
+JVM_SHORT=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto)
+
+say() { printf '== %s\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 2; }
+
+need() { command -v "$1" >/dev/null || die "$1 is missing: $2"; }
+
+# once <name> <files that decide its content...> -- <command...>: run unless already done.
+once() {
+  local name=$1 sum; shift
+  local inputs=()
+  while [ "$1" != -- ]; do inputs+=("$1"); shift; done
+  shift
+  sum=$(cat "${inputs[@]}" | sha256sum | cut -c1-16)
+  [ "$(cat "$CACHE_DIR/$name.stamp" 2>/dev/null)" = "$sum" ] && return 0
+  say "installing $name"
+  "$@" >"$CACHE_DIR/$name.log" 2>&1 || { tail -40 "$CACHE_DIR/$name.log" >&2; die "install of $name failed"; }
+  echo "$sum" >"$CACHE_DIR/$name.stamp"
+}
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+install_kcat() {
+  command -v kcat >/dev/null && return 0
+  say "installing kcat"
+  { as_root apt-get update -qq && as_root apt-get install -y -qq kcat; } >"$CACHE_DIR/kcat.log" 2>&1 ||
+    { tail -20 "$CACHE_DIR/kcat.log" >&2; die "install of kcat failed"; }
+}
+
+_venv() {
+  rm -rf "$CACHE_DIR/venv"
+  python3 -m venv "$CACHE_DIR/venv" && "$CACHE_DIR/venv/bin/pip" install -q -r "$CLIENTS_DIR/requirements.txt"
+}
+install_python() {
+  need python3 "install Python 3.10 or newer"
+  once venv "$CLIENTS_DIR/requirements.txt" -- _venv
+  PYTHON=$CACHE_DIR/venv/bin/python
+}
+
+_jars() {
+  rm -rf "$CACHE_DIR/kafka-$1"
+  mvn -q -B -f "$CLIENTS_DIR/poms/kafka-$1/pom.xml" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$CACHE_DIR/kafka-$1"
+}
+# install_jars <4.2|3.9>
+install_jars() {
+  need java "install a JDK (17 or newer)"
+  need mvn "install Maven"
+  once "kafka-$1" "$CLIENTS_DIR/poms/kafka-$1/pom.xml" -- _jars "$1"
+}
+
+_npm() {
+  rm -rf "$CACHE_DIR/kafkajs" && mkdir -p "$CACHE_DIR/kafkajs" &&
+    cp "$CLIENTS_DIR/kafkajs/package.json" "$CACHE_DIR/kafkajs/" &&
+    npm install --prefix "$CACHE_DIR/kafkajs" --no-package-lock --no-audit --no-fund --silent
+}
+install_kafkajs() {
+  need npm "install Node.js 18 or newer"
+  once kafkajs "$CLIENTS_DIR/kafkajs/package.json" -- _npm
+}
+
+_go() { (cd "$CLIENTS_DIR/franz-go" && go build -o "$CACHE_DIR/franz-go-client" .); }
+install_franz_go() {
+  need go "install Go"
+  once franz-go "$CLIENTS_DIR"/franz-go/{go.mod,go.sum,main.go} -- _go
+}
+
+_javac() {
+  rm -rf "$CACHE_DIR/java-$1" && mkdir -p "$CACHE_DIR/java-$1" &&
+    javac -nowarn -cp "$CACHE_DIR/kafka-$1/*" -d "$CACHE_DIR/java-$1" "$CLIENTS_DIR"/java/*.java
+}
+install_java() {
+  need javac "install a JDK (17 or newer)"
+  install_jars "$1"
+  once "java-$1" "$CLIENTS_DIR/poms/kafka-$1/pom.xml" "$CLIENTS_DIR"/java/*.java -- _javac "$1"
+}
+
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# wait_for_port <port> <pid> <seconds>: until someone accepts; fails when the process ends.
+wait_for_port() {
+  local deadline=$((SECONDS + $3))
+  until (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; do
+    kill -0 "$2" 2>/dev/null || return 1
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 0.1
+  done
+}
+
+# write_kafka_config <dir> <client port> <controller port>: a KRaft node with Kafka's defaults.
+write_kafka_config() {
+  cat >"$1/server.properties" <<EOF
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$3
+listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3
+advertised.listeners=PLAINTEXT://127.0.0.1:$2
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$1/logs
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+${KAFKA_EXTRA:-}
+EOF
+}
+
+# start_kafka <dir> <client port>: formats and starts Apache Kafka 4.2; sets KAFKA_PID.
+start_kafka() {
+  mkdir -p "$1"
+  write_kafka_config "$1" "$2" "$(free_port)"
+  java "${JVM_SHORT[@]}" -cp "$CACHE_DIR/kafka-4.2/*" kafka.tools.StorageTool format \
+    --config "$1/server.properties" -t "$(printf 'watershed-test00' | base64 | tr -d =)" >"$1/format.log" 2>&1 || { cat "$1/format.log" >&2; die "kafka storage format failed"; }
+  # The heap and collector of Kafka's own start script.
+  java -server -Xmx1G -Xms1G -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 \
+    -XX:+ExplicitGCInvokesConcurrent -Djava.awt.headless=true -cp "$CACHE_DIR/kafka-4.2/*" \
+    kafka.Kafka "$1/server.properties" >"$1/broker.log" 2>&1 &
+  KAFKA_PID=$!
+  wait_for_port "$2" "$KAFKA_PID" 60 || { tail -20 "$1/broker.log" >&2; die "Apache Kafka did not start"; }
+}
+
+# start_watershed <dir> <kafka port>: starts WATERSHED_BIN on free ports; sets WATERSHED_PID.
+start_watershed() {
+  mkdir -p "$1"
+  WATERSHED_BIN=${WATERSHED_BIN:-$REPO_DIR/target/release/watershed}
+  [ -x "$WATERSHED_BIN" ] || die "no broker binary at $WATERSHED_BIN: build it (cargo build --release) or set WATERSHED_BIN"
+  # shellcheck disable=SC2046
+  "$WATERSHED_BIN" serve $(watershed_args "$1" "$2") >"$1/broker.log" 2>&1 &
+  WATERSHED_PID=$!
+  wait_for_port "$2" "$WATERSHED_PID" 30 || { tail -20 "$1/broker.log" >&2; die "the broker did not start"; }
+}
