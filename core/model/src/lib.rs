@@ -12,6 +12,6 @@ pub mod record;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use ids::{
     BrokerId, ClusterId, LeaderEpoch, Offset, ParseTopicIdError, ProducerEpoch, ProducerId,
-    TopicId, TopicIdPartition, Timestamp,
+    Timestamp, TopicId, TopicIdPartition,
 };
 pub use piece::Piece;

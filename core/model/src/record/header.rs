@@ -116,7 +116,8 @@ impl BatchHeader {
     /// # Errors
     /// [`HeaderError`] when there are fewer, the length field is impossible or the magic is not 2.
     pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let head: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(HeaderError::Short(bytes.len()))?;
+        let head: &[u8; HEADER_BYTES] =
+            bytes.first_chunk().ok_or(HeaderError::Short(bytes.len()))?;
         let length = i32::from_be_bytes(read(head, 8));
         let magic = i8::from_be_bytes(read(head, 16));
         if magic != 2 {
@@ -205,7 +206,11 @@ impl BatchHeader {
     /// What the timestamps mean.
     #[must_use]
     pub fn timestamp_type(&self) -> TimestampType {
-        if self.attributes & LOG_APPEND_TIME_BIT == 0 { TimestampType::CreateTime } else { TimestampType::LogAppendTime }
+        if self.attributes & LOG_APPEND_TIME_BIT == 0 {
+            TimestampType::CreateTime
+        } else {
+            TimestampType::LogAppendTime
+        }
     }
 
     /// Sets what the timestamps mean.

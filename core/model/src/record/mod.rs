@@ -2,4 +2,4 @@
 
 mod header;
 
-pub use header::{BatchHeader, Compression, HeaderError, TimestampType, HEADER_BYTES};
+pub use header::{BatchHeader, Compression, HEADER_BYTES, HeaderError, TimestampType};
