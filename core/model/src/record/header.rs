@@ -227,6 +227,24 @@ impl BatchHeader {
         self.attributes & TRANSACTIONAL_BIT != 0
     }
 
+    /// Sets whether the batch belongs to a transaction.
+    pub fn set_transactional(&mut self, yes: bool) {
+        self.attributes = if yes {
+            self.attributes | TRANSACTIONAL_BIT
+        } else {
+            self.attributes & !TRANSACTIONAL_BIT
+        };
+    }
+
+    /// Sets whether the batch is a control batch.
+    pub fn set_control(&mut self, yes: bool) {
+        self.attributes = if yes {
+            self.attributes | CONTROL_BIT
+        } else {
+            self.attributes & !CONTROL_BIT
+        };
+    }
+
     /// Whether the batch is a control batch (a transaction marker), which no client may produce.
     #[must_use]
     pub fn is_control(&self) -> bool {
