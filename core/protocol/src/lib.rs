@@ -1,1 +1,46 @@
-//! watershed-protocol
+//! Kafka's wire protocol: frames, headers, messages, error codes and the versions we serve.
+//!
+//! A message is a plain struct in `messages/`, one file per API; `#[derive(Message)]` turns the version ranges
+//! on its fields into the codec. [`Message::decode`] and [`encode_response`] are the usual ways in.
+//!
+//! Invariants:
+//! - A peer's bytes never cause a panic, and never an allocation out of proportion to their number: each count
+//!   and length is checked against the bytes that remain, and a whole message against a memory budget.
+//! - Messages contain no recursion, so nesting is bounded by the types themselves.
+//! - Records are never copied or looked into: a slice of the request's frame on the way in, [`Piece`]s on the
+//!   way out.
+//! - No I/O and no opinion: what an API does is the broker's business.
+//!
+//! Next: `wire.rs` has the traits, `reader.rs` and `writer.rs` the primitive types, `api.rs` the table of
+//! versions, `messages/produce.rs` is a typical message.
+
+// The derive's output names this crate by its full name, here as well.
+extern crate self as watershed_protocol;
+
+pub mod api;
+mod error;
+mod error_code;
+pub mod frame;
+pub mod header;
+pub mod messages;
+mod reader;
+mod records;
+pub mod schema;
+mod str_bytes;
+mod wire;
+mod writer;
+
+pub use api::ApiKey;
+pub use error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind};
+pub use error_code::ErrorCode;
+pub use frame::{encode_request, encode_response};
+pub use header::{RequestHeader, ResponseHeader};
+pub use reader::Reader;
+pub use records::Records;
+pub use schema::VersionRange;
+pub use str_bytes::StrBytes;
+pub use watershed_model::Piece;
+#[doc(hidden)]
+pub use wire::is_default;
+pub use wire::{Context, Message, MinSize, NullableWire, RecordBytes, Request, Response, Wire};
+pub use writer::Writer;
