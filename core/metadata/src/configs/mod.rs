@@ -1,0 +1,41 @@
+//! Kafka's settings: which exist, what they mean, what a value may be, and where an effective value came from.
+//!
+//! Two static tables are the whole truth: [`topic_config_defs`] lists every topic config of Kafka 4.2 (so that
+//! DescribeConfigs answers as Kafka does) and ours after them; [`broker_config_defs`] lists the broker configs that
+//! do something here. A key that is listed but cannot be honoured yet says so ([`Support::DefaultOnly`]) and any
+//! value but its default is refused, never silently kept.
+//!
+//! Everything here is pure: maps of texts in, typed values, entries or [`ConfigError`]s out. The precedence is
+//! Kafka's: the topic's own config, then this broker's dynamic config, then the cluster-wide dynamic default, then
+//! the file, then the built-in default (KIP-226).
+//!
+//! Next: `topic.rs` for [`TopicConfig`], `broker.rs` for [`BrokerConfig`], `describe.rs` for what DescribeConfigs
+//! answers, `topic_table.rs` and `broker_table.rs` for the tables.
+
+mod broker;
+mod broker_table;
+mod def;
+mod describe;
+mod error;
+#[cfg(test)]
+mod tests;
+mod topic;
+mod topic_table;
+mod value;
+
+pub use broker::{
+    BrokerConfig, BrokerSettings, STORAGES_BUILT_IN, validate_broker, validate_broker_dynamic,
+};
+pub use broker_table::{broker_config_def, broker_config_defs};
+pub use def::{ConfigDef, ConfigKind, Rule, Support, Synonym, Unit};
+pub use describe::{
+    ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults,
+    describe_topic,
+};
+pub use error::{ConfigError, nearest};
+pub use topic::{
+    CleanupPolicy, CompressionType, Flush, TimestampType, TopicConfig, topic_value, validate_topic,
+    validate_topic_all,
+};
+pub use topic_table::{FLUSH_CONFIG, STORAGE_CONFIG, topic_config_def, topic_config_defs};
+pub use value::Value;
