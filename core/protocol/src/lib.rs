@@ -36,11 +36,11 @@ pub use error_code::ErrorCode;
 pub use frame::{encode_request, encode_response};
 pub use header::{RequestHeader, ResponseHeader};
 pub use reader::Reader;
-pub use records::Records;
+pub use records::{RecordBytes, Records};
 pub use schema::VersionRange;
 pub use str_bytes::StrBytes;
 pub use watershed_model::Piece;
 #[doc(hidden)]
 pub use wire::is_default;
-pub use wire::{Context, Message, MinSize, NullableWire, RecordBytes, Request, Response, Wire};
+pub use wire::{Context, Message, MinSize, NullableWire, Request, Response, Wire};
 pub use writer::Writer;

@@ -1,4 +1,4 @@
-//! Records in a fetch response: runs of bytes that are sent as they are.
+//! Records in messages: bytes that are handed on as they are, in both directions.
 
 use std::sync::Arc;
 
@@ -87,5 +87,31 @@ impl PartialEq for Records {
             (Piece::Bytes(_), Piece::File { .. }) | (Piece::File { .. }, Piece::Bytes(_)) => false,
         };
         self.pieces.len() == other.pieces.len() && self.pieces.iter().zip(&other.pieces).all(same)
+    }
+}
+
+/// The records of a produce request: a slice of its frame.
+///
+/// On the wire they look like `bytes`; the type says that they are records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordBytes(Bytes);
+
+impl RecordBytes {
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl From<Bytes> for RecordBytes {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use watershed_model::TopicId;
 
 use crate::schema::{Fields, MessageSchema, TypeSchema};
-use crate::{DecodeError, EncodeError, Reader, Records, StrBytes, Writer};
+use crate::{DecodeError, EncodeError, Reader, RecordBytes, Records, StrBytes, Writer};
 
 /// What every value's encoding depends on: the message's version, and whether that version is flexible (KIP-482).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -334,12 +334,6 @@ impl<T: Wire> NullableWire for Vec<T> {
     }
 }
 
-/// The records of a produce request: a slice of its frame.
-///
-/// `Bytes` itself is the protocol's `bytes`; both look the same on the wire, so this type only says which is meant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecordBytes(pub Bytes);
-
 length_prefixed!(RecordBytes, TypeSchema::Records, 4);
 
 impl NullableWire for RecordBytes {
@@ -348,7 +342,7 @@ impl NullableWire for RecordBytes {
     }
 
     fn read_nullable(reader: &mut Reader, context: Context) -> Result<Option<Self>, DecodeError> {
-        Ok(reader.bytes(context)?.map(Self))
+        Ok(reader.bytes(context)?.map(Self::from))
     }
 
     fn write_nullable(
@@ -356,7 +350,7 @@ impl NullableWire for RecordBytes {
         writer: &mut Writer,
         context: Context,
     ) -> Result<(), EncodeError> {
-        writer.put_record_bytes(value.map(|v| &v.0), context)
+        writer.put_record_bytes(value.map(RecordBytes::bytes), context)
     }
 }
 

@@ -3,6 +3,9 @@
 //! Each file is a table: the request, the response and their parts, in the order of the protocol, with the versions of every
 //! field. Names are Kafka's in snake case. A test compares the tables with Kafka's own definitions.
 
+use crate::Message;
+use crate::schema::MessageSchema;
+
 pub mod alter_configs;
 pub mod api_versions;
 pub mod create_acls;
@@ -58,3 +61,39 @@ pub use metadata::{MetadataRequest, MetadataResponse};
 pub use offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 pub use produce::{ProduceRequest, ProduceResponse};
 pub use update_features::{UpdateFeaturesRequest, UpdateFeaturesResponse};
+
+/// Declares [`SCHEMAS`] from the names of the APIs.
+macro_rules! schemas {
+    ($($request:ident, $response:ident;)*) => {
+        /// The descriptions of all messages, by API.
+        pub const SCHEMAS: &[MessageSchema] = &[$($request::SCHEMA, $response::SCHEMA,)*];
+    };
+}
+
+schemas! {
+    ProduceRequest, ProduceResponse;
+    FetchRequest, FetchResponse;
+    ListOffsetsRequest, ListOffsetsResponse;
+    MetadataRequest, MetadataResponse;
+    FindCoordinatorRequest, FindCoordinatorResponse;
+    ApiVersionsRequest, ApiVersionsResponse;
+    CreateTopicsRequest, CreateTopicsResponse;
+    DeleteTopicsRequest, DeleteTopicsResponse;
+    DeleteRecordsRequest, DeleteRecordsResponse;
+    InitProducerIdRequest, InitProducerIdResponse;
+    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+    DescribeAclsRequest, DescribeAclsResponse;
+    CreateAclsRequest, CreateAclsResponse;
+    DeleteAclsRequest, DeleteAclsResponse;
+    DescribeConfigsRequest, DescribeConfigsResponse;
+    AlterConfigsRequest, AlterConfigsResponse;
+    DescribeLogDirsRequest, DescribeLogDirsResponse;
+    CreatePartitionsRequest, CreatePartitionsResponse;
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+    DescribeQuorumRequest, DescribeQuorumResponse;
+    UpdateFeaturesRequest, UpdateFeaturesResponse;
+    DescribeClusterRequest, DescribeClusterResponse;
+    DescribeProducersRequest, DescribeProducersResponse;
+    ListConfigResourcesRequest, ListConfigResourcesResponse;
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
+}
