@@ -137,3 +137,6 @@ impl LogStorage for MemoryStorage {
         Box::pin(ready(Ok(())))
     }
 }
+
+#[cfg(test)]
+mod tests;
