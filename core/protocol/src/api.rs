@@ -226,10 +226,6 @@ impl ApiKey {
     /// know yet what the broker speaks (KIP-511).
     #[must_use]
     pub const fn response_header_version(self, version: i16) -> i16 {
-        if self.is_flexible(version) && !matches!(self, Self::ApiVersions) {
-            1
-        } else {
-            0
-        }
+        if self.is_flexible(version) && !matches!(self, Self::ApiVersions) { 1 } else { 0 }
     }
 }

@@ -90,16 +90,7 @@ impl DecodeError {
         offset: usize,
         kind: DecodeErrorKind,
     ) -> Self {
-        Self(Box::new((
-            Place {
-                message,
-                version,
-                owner,
-                field,
-                offset,
-            },
-            kind,
-        )))
+        Self(Box::new((Place { message, version, owner, field, offset }, kind)))
     }
 
     /// What is wrong.
@@ -164,16 +155,7 @@ impl EncodeError {
         offset: usize,
         kind: EncodeErrorKind,
     ) -> Self {
-        Self(Box::new((
-            Place {
-                message,
-                version,
-                owner,
-                field,
-                offset,
-            },
-            kind,
-        )))
+        Self(Box::new((Place { message, version, owner, field, offset }, kind)))
     }
 
     /// What is wrong.

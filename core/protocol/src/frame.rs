@@ -4,9 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use watershed_model::Piece;
 
 use crate::api::ApiKey;
-use crate::{
-    EncodeError, Message, Request, RequestHeader, Response, ResponseHeader, StrBytes, Writer,
-};
+use crate::{EncodeError, Message, Request, RequestHeader, Response, ResponseHeader, StrBytes, Writer};
 
 /// The bytes of a frame's length.
 pub const LENGTH_BYTES: usize = 4;
@@ -34,11 +32,7 @@ pub enum FrameError {
 pub fn frame_length(prefix: [u8; LENGTH_BYTES], max: usize) -> Result<usize, FrameError> {
     let length = i32::from_be_bytes(prefix);
     let length = usize::try_from(length).map_err(|_| FrameError::Negative(length))?;
-    if length > max {
-        Err(FrameError::TooLong { length, max })
-    } else {
-        Ok(length)
-    }
+    if length > max { Err(FrameError::TooLong { length, max }) } else { Ok(length) }
 }
 
 /// Takes one whole frame, without its length, off the front of what was received. `None` means that more must be
@@ -68,12 +62,8 @@ pub fn encode_request<R: Request>(
     correlation_id: i32,
     client_id: Option<&StrBytes>,
 ) -> Result<Bytes, EncodeError> {
-    let header = RequestHeader {
-        api_key: R::SCHEMA.api,
-        api_version: version,
-        correlation_id,
-        client_id: client_id.cloned(),
-    };
+    let header =
+        RequestHeader { api_key: R::SCHEMA.api, api_version: version, correlation_id, client_id: client_id.cloned() };
     let mut writer = Writer::new();
     writer.put_i32(0);
     header.encode(&mut writer)?;
@@ -101,8 +91,7 @@ pub fn encode_response<R: Response>(
 /// The API a message type belongs to.
 #[must_use]
 pub fn api_of<M: Message>() -> ApiKey {
-    ApiKey::try_from(M::SCHEMA.api)
-        .expect("a test checks that every message belongs to a known API")
+    ApiKey::try_from(M::SCHEMA.api).expect("a test checks that every message belongs to a known API")
 }
 
 /// Fills in the frame's length.

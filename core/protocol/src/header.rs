@@ -38,22 +38,13 @@ impl RequestHeader {
         reader.at("RequestHeader", "client_id");
         // The client's id has a two-byte length in every version, so that a broker can read it whatever comes.
         let client_id = StrBytes::read_nullable(&mut reader, Context::new(1, false))?;
-        let flexible =
-            ApiKey::try_from(api_key).is_ok_and(|api| api.request_header_version(api_version) >= 2);
+        let flexible = ApiKey::try_from(api_key).is_ok_and(|api| api.request_header_version(api_version) >= 2);
         if flexible {
             reader.skip_tagged_fields("RequestHeader")?;
         }
         let remaining = reader.remaining();
         let body = reader.slice(remaining)?;
-        Ok((
-            Self {
-                api_key,
-                api_version,
-                correlation_id,
-                client_id,
-            },
-            body,
-        ))
+        Ok((Self { api_key, api_version, correlation_id, client_id }, body))
     }
 
     /// Writes the header.
@@ -67,9 +58,7 @@ impl RequestHeader {
         writer.put_i32(self.correlation_id);
         writer.at("RequestHeader", "client_id");
         StrBytes::write_nullable(self.client_id.as_ref(), writer, Context::new(1, false))?;
-        if ApiKey::try_from(self.api_key)
-            .is_ok_and(|api| api.request_header_version(self.api_version) >= 2)
-        {
+        if ApiKey::try_from(self.api_key).is_ok_and(|api| api.request_header_version(self.api_version) >= 2) {
             writer.put_unsigned_varint(0);
         }
         Ok(())
@@ -88,11 +77,7 @@ impl ResponseHeader {
     ///
     /// # Errors
     /// If the frame is too short.
-    pub fn decode(
-        frame: Bytes,
-        api: ApiKey,
-        api_version: i16,
-    ) -> Result<(Self, Bytes), DecodeError> {
+    pub fn decode(frame: Bytes, api: ApiKey, api_version: i16) -> Result<(Self, Bytes), DecodeError> {
         let version = api.response_header_version(api_version);
         let mut reader = Reader::new(frame, "ResponseHeader", version);
         reader.at("ResponseHeader", "correlation_id");

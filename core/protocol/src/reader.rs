@@ -38,16 +38,7 @@ impl Reader {
     pub fn new(bytes: Bytes, message: &'static str, version: i16) -> Self {
         let end = bytes.len();
         let memory_left = end.saturating_mul(MEMORY_PER_BYTE_MAX).max(MEMORY_MIN);
-        Self {
-            bytes,
-            pos: 0,
-            end,
-            memory_left,
-            message,
-            version,
-            owner: "",
-            field: "",
-        }
+        Self { bytes, pos: 0, end, memory_left, message, version, owner: "", field: "" }
     }
 
     /// How many bytes remain.
@@ -70,12 +61,7 @@ impl Reader {
 
     #[cold]
     fn error(&self, kind: DecodeErrorKind) -> DecodeError {
-        DecodeError::new(
-            (self.message, self.version),
-            (self.owner, self.field),
-            self.pos,
-            kind,
-        )
+        DecodeError::new((self.message, self.version), (self.owner, self.field), self.pos, kind)
     }
 
     /// The error for a version that does not exist.
@@ -106,10 +92,7 @@ impl Reader {
         if needed <= self.remaining() {
             return Ok(());
         }
-        Err(self.error(DecodeErrorKind::Truncated {
-            needed,
-            remaining: self.remaining(),
-        }))
+        Err(self.error(DecodeErrorKind::Truncated { needed, remaining: self.remaining() }))
     }
 
     #[inline]
@@ -119,10 +102,7 @@ impl Reader {
                 self.pos += N;
                 Ok(*chunk)
             }
-            None => Err(self.error(DecodeErrorKind::Truncated {
-                needed: N,
-                remaining: self.remaining(),
-            })),
+            None => Err(self.error(DecodeErrorKind::Truncated { needed: N, remaining: self.remaining() })),
         }
     }
 
@@ -327,10 +307,7 @@ impl Reader {
         match self.memory_left.checked_sub(needed) {
             Some(left) => self.memory_left = left,
             None => {
-                return Err(self.error(DecodeErrorKind::TooMuchMemory {
-                    needed,
-                    budget: self.memory_left,
-                }));
+                return Err(self.error(DecodeErrorKind::TooMuchMemory { needed, budget: self.memory_left }));
             }
         }
         Ok(Some(count))
@@ -341,11 +318,7 @@ impl Reader {
     /// # Errors
     /// If the bytes are not such a struct.
     pub fn nullable_struct<T: Wire>(&mut self, context: Context) -> Result<Option<T>> {
-        if self.i8()? < 0 {
-            Ok(None)
-        } else {
-            T::read(self, context).map(Some)
-        }
+        if self.i8()? < 0 { Ok(None) } else { T::read(self, context).map(Some) }
     }
 
     /// The tagged fields at the end of a struct. `known` reads the field of a tag and says whether it knows it;

@@ -57,11 +57,7 @@ impl From<Vec<Piece>> for Records {
 
 impl From<Bytes> for Records {
     fn from(bytes: Bytes) -> Self {
-        if bytes.is_empty() {
-            Self::default()
-        } else {
-            Self::from(vec![Piece::Bytes(bytes)])
-        }
+        if bytes.is_empty() { Self::default() } else { Self::from(vec![Piece::Bytes(bytes)]) }
     }
 }
 
@@ -70,20 +66,9 @@ impl PartialEq for Records {
     fn eq(&self, other: &Self) -> bool {
         let same = |pair: (&Piece, &Piece)| match pair {
             (Piece::Bytes(a), Piece::Bytes(b)) => a == b,
-            (
-                Piece::File {
-                    file: a,
-                    pos: p,
-                    len: l,
-                    ..
-                },
-                Piece::File {
-                    file: b,
-                    pos: q,
-                    len: m,
-                    ..
-                },
-            ) => Arc::ptr_eq(a, b) && (p, l) == (q, m),
+            (Piece::File { file: a, pos: p, len: l, .. }, Piece::File { file: b, pos: q, len: m, .. }) => {
+                Arc::ptr_eq(a, b) && (p, l) == (q, m)
+            }
             (Piece::Bytes(_), Piece::File { .. }) | (Piece::File { .. }, Piece::Bytes(_)) => false,
         };
         self.pieces.len() == other.pieces.len() && self.pieces.iter().zip(&other.pieces).all(same)

@@ -75,11 +75,7 @@ pub trait NullableWire: Wire {
     ///
     /// # Errors
     /// If this version cannot carry it.
-    fn write_nullable(
-        value: Option<&Self>,
-        writer: &mut Writer,
-        context: Context,
-    ) -> Result<(), EncodeError>;
+    fn write_nullable(value: Option<&Self>, writer: &mut Writer, context: Context) -> Result<(), EncodeError>;
 }
 
 /// What the derive asks of every field's type, an `Option` included.
@@ -260,11 +256,7 @@ impl NullableWire for String {
         reader.string(context)
     }
 
-    fn write_nullable(
-        value: Option<&Self>,
-        writer: &mut Writer,
-        context: Context,
-    ) -> Result<(), EncodeError> {
+    fn write_nullable(value: Option<&Self>, writer: &mut Writer, context: Context) -> Result<(), EncodeError> {
         writer.put_string(value.map(String::as_str), context)
     }
 }
@@ -278,11 +270,7 @@ impl NullableWire for StrBytes {
         reader.str_bytes(context)
     }
 
-    fn write_nullable(
-        value: Option<&Self>,
-        writer: &mut Writer,
-        context: Context,
-    ) -> Result<(), EncodeError> {
+    fn write_nullable(value: Option<&Self>, writer: &mut Writer, context: Context) -> Result<(), EncodeError> {
         writer.put_string(value.map(StrBytes::as_str), context)
     }
 }
@@ -296,11 +284,7 @@ impl NullableWire for Bytes {
         reader.bytes(context)
     }
 
-    fn write_nullable(
-        value: Option<&Self>,
-        writer: &mut Writer,
-        context: Context,
-    ) -> Result<(), EncodeError> {
+    fn write_nullable(value: Option<&Self>, writer: &mut Writer, context: Context) -> Result<(), EncodeError> {
         writer.put_bytes(value, context)
     }
 }
@@ -321,11 +305,7 @@ impl<T: Wire> NullableWire for Vec<T> {
         Ok(Some(elements))
     }
 
-    fn write_nullable(
-        value: Option<&Self>,
-        writer: &mut Writer,
-        context: Context,
-    ) -> Result<(), EncodeError> {
+    fn write_nullable(value: Option<&Self>, writer: &mut Writer, context: Context) -> Result<(), EncodeError> {
         writer.put_array_count(value.map(Vec::len), context)?;
         for element in value.into_iter().flatten() {
             element.write(writer, context)?;
@@ -345,11 +325,7 @@ impl NullableWire for RecordBytes {
         Ok(reader.bytes(context)?.map(Self::from))
     }
 
-    fn write_nullable(
-        value: Option<&Self>,
-        writer: &mut Writer,
-        context: Context,
-    ) -> Result<(), EncodeError> {
+    fn write_nullable(value: Option<&Self>, writer: &mut Writer, context: Context) -> Result<(), EncodeError> {
         writer.put_record_bytes(value.map(RecordBytes::bytes), context)
     }
 }

@@ -84,12 +84,7 @@ impl Writer {
 
     #[cold]
     fn error(&self, kind: EncodeErrorKind) -> EncodeError {
-        EncodeError::new(
-            (self.message, self.version),
-            (self.owner, self.field),
-            self.len(),
-            kind,
-        )
+        EncodeError::new((self.message, self.version), (self.owner, self.field), self.len(), kind)
     }
 
     /// The error for a version that does not exist.
@@ -190,11 +185,7 @@ impl Writer {
 
     fn put_bytes_length(&mut self, length: Option<usize>, context: Context) -> Result<()> {
         let max = i32::MAX as usize;
-        if context.flexible() {
-            self.put_compact_length(length, max)
-        } else {
-            self.put_length(length, max)
-        }
+        if context.flexible() { self.put_compact_length(length, max) } else { self.put_length(length, max) }
     }
 
     /// A text or null.
@@ -290,11 +281,7 @@ impl Writer {
     ///
     /// # Errors
     /// If this version cannot carry it.
-    pub fn tagged_field(
-        &mut self,
-        tag: u32,
-        content: impl FnOnce(&mut Self) -> Result<()>,
-    ) -> Result<()> {
+    pub fn tagged_field(&mut self, tag: u32, content: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         self.put_unsigned_varint(tag);
         let start = self.buffer.len();
         self.buffer.put_u8(0);
@@ -306,8 +293,7 @@ impl Writer {
         }
         let (bytes, length) = unsigned_varint(size as u32);
         self.buffer.put_bytes(0, length - 1);
-        self.buffer
-            .copy_within(start + 1..start + 1 + size, start + length);
+        self.buffer.copy_within(start + 1..start + 1 + size, start + length);
         self.buffer[start..start + length].copy_from_slice(&bytes[..length]);
         Ok(())
     }
@@ -344,11 +330,7 @@ impl Writer {
         if self.inserts.is_empty() {
             return Ok(self.buffer.freeze());
         }
-        if self
-            .inserts
-            .iter()
-            .any(|(_, piece)| matches!(piece, Piece::File { .. }))
-        {
+        if self.inserts.iter().any(|(_, piece)| matches!(piece, Piece::File { .. })) {
             return Err(self.error(EncodeErrorKind::FileRange));
         }
         let mut all = BytesMut::with_capacity(self.len());
