@@ -14,9 +14,10 @@ LIMITS = {
     # kcat: arguments end at NUL, no way to give a timestamp; -Z turns every empty part into null.
     "kcat": FULL - {"timestamps", "empty", "binary-header"},
     "confluent": FULL,
-    "kafka-python": FULL,
-    # Headers are an object: equal names stay together.
-    "kafkajs": FULL - {"interleaved-headers"},
+    # kafka-python: refuses to send a header without a value.
+    "kafka-python": FULL - {"null-header"},
+    # Headers are an object: equal names stay together, and every one has a value.
+    "kafkajs": FULL - {"interleaved-headers", "null-header"},
     "franz-go": FULL,
     "java-4.2": FULL,
     "java-3.9": FULL,

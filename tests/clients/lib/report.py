@@ -17,8 +17,6 @@ class Report:
     def add(self, client, feature, name, ok, detail=""):
         assert feature in FEATURES, feature
         self.results.append((client, feature, name, bool(ok), str(detail)))
-        if not ok:
-            print(f"FAILED {client} [{feature}] {name}: {detail}", flush=True)
 
     def load(self, path, client):
         """Lines written by a client program. False when there is no complete file."""
