@@ -20,3 +20,43 @@ pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
 
 /// The largest number of headers on one record that is still taken apart one by one.
 pub const RECORD_HEADERS_MAX: usize = 1 << 20;
+
+/// How many offending records a refused batch names; a batch can hold a million of them.
+pub const RECORD_ISSUES_MAX: usize = 100;
+
+/// How many bytes are appended to a partition before its log makes a checkpoint, which bounds the scan of the next
+/// recovery.
+pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How old an unsaved part of a log gets before a checkpoint, in milliseconds.
+pub const CHECKPOINT_AGE_MS: u64 = 60_000;
+
+/// How much of a log is read at a time when its producers and epochs are replayed or its records searched, in bytes.
+pub const REPLAY_READ_BYTES: u32 = 1024 * 1024;
+
+/// The longest value a dynamic config may have, in bytes (Kafka's limit).
+pub const CONFIG_VALUE_BYTES_MAX: usize = 32_767;
+
+/// How many producer ids a broker gets at a time (Kafka's block size).
+pub const PRODUCER_IDS_PER_BLOCK: i32 = 1_000;
+
+/// How many requests wait for the controller before callers have to wait themselves.
+pub const CONTROLLER_QUEUE_MAX: usize = 1_024;
+
+/// How many requests the controller commits in one batch, that is, with one sync of the metadata store.
+pub const CONTROLLER_GROUP_MAX: usize = 128;
+
+/// How many metadata deltas a reader may lag behind before the application of further batches waits for it.
+pub const METADATA_DELTAS_MAX: usize = 1_024;
+
+/// The cache of the metadata store, in bytes (redb's own default is 1 GiB).
+pub const METADATA_CACHE_BYTES: usize = 8 * 1024 * 1024;
+
+/// After how many entries in the metadata log a snapshot is made, which lets the older ones be deleted.
+pub const METADATA_SNAPSHOT_ENTRIES: u64 = 2_000;
+
+/// After how many bytes in the metadata log a snapshot is made.
+pub const METADATA_SNAPSHOT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// About how large one piece of a metadata snapshot is, in bytes.
+pub const METADATA_SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;

@@ -22,15 +22,9 @@ impl RecordBatch {
     pub fn split_from(bytes: &mut Bytes) -> Result<Self, RecordError> {
         let header = BatchHeader::parse(bytes)?;
         if header.total_bytes as usize > bytes.len() {
-            return Err(RecordError::BatchLength {
-                claimed: header.total_bytes,
-                remain: bytes.len(),
-            });
+            return Err(RecordError::BatchLength { claimed: header.total_bytes, remain: bytes.len() });
         }
-        Ok(Self {
-            header,
-            bytes: bytes.split_to(header.total_bytes as usize),
-        })
+        Ok(Self { header, bytes: bytes.split_to(header.total_bytes as usize) })
     }
 
     /// The whole batch, header included.

@@ -19,11 +19,7 @@ pub struct ProducerSequence {
 
 impl ProducerSequence {
     /// Not an idempotent producer.
-    pub const NONE: Self = Self {
-        id: ProducerId::NONE,
-        epoch: ProducerEpoch::NONE,
-        base_sequence: -1,
-    };
+    pub const NONE: Self = Self { id: ProducerId::NONE, epoch: ProducerEpoch::NONE, base_sequence: -1 };
 }
 
 /// Collects records and gives one batch, magic 2.
@@ -58,11 +54,7 @@ impl BatchBuilder {
             base_sequence: -1,
             record_count: 0,
         };
-        Self {
-            header,
-            level: None,
-            body: Vec::new(),
-        }
+        Self { header, level: None, body: Vec::new() }
     }
 
     /// Compresses with `codec`; `level` is the codec's default where `None`.
@@ -138,11 +130,7 @@ impl BatchBuilder {
         header.max_timestamp = header.max_timestamp.max(timestamp);
         header.last_offset_delta += 1;
         header.record_count += 1;
-        record.encode(
-            &mut self.body,
-            timestamp.0.wrapping_sub(header.base_timestamp.0),
-            header.last_offset_delta,
-        );
+        record.encode(&mut self.body, timestamp.0.wrapping_sub(header.base_timestamp.0), header.last_offset_delta);
         self
     }
 
@@ -152,18 +140,10 @@ impl BatchBuilder {
     /// [`RecordError::Codec`] when the codec refuses its level, [`RecordError::BatchLength`] when the batch is beyond 2 GiB.
     pub fn build(mut self) -> Result<Bytes, RecordError> {
         let mut out = vec![0; HEADER_BYTES];
-        let codec = self
-            .header
-            .compression()
-            .expect("only a defined codec can be set");
+        let codec = self.header.compression().expect("only a defined codec can be set");
         compress(codec, self.level, &self.body, &mut out)?;
-        let too_long = RecordError::BatchLength {
-            claimed: u32::MAX,
-            remain: out.len(),
-        };
-        self.header.total_bytes = i32::try_from(out.len())
-            .map_err(|_| too_long)?
-            .unsigned_abs();
+        let too_long = RecordError::BatchLength { claimed: u32::MAX, remain: out.len() };
+        self.header.total_bytes = i32::try_from(out.len()).map_err(|_| too_long)?.unsigned_abs();
         self.header.crc = self.header.compute_crc(&out[HEADER_BYTES..]);
         out[..HEADER_BYTES].copy_from_slice(&self.header.to_bytes());
         Ok(out.into())

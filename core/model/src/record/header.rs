@@ -116,8 +116,7 @@ impl BatchHeader {
     /// # Errors
     /// [`HeaderError`] when there are fewer, the length field is impossible or the magic is not 2.
     pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let head: &[u8; HEADER_BYTES] =
-            bytes.first_chunk().ok_or(HeaderError::Short(bytes.len()))?;
+        let head: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(HeaderError::Short(bytes.len()))?;
         let length = i32::from_be_bytes(read(head, 8));
         let magic = i8::from_be_bytes(read(head, 16));
         if magic != 2 {
@@ -168,6 +167,14 @@ impl BatchHeader {
     pub fn compute_crc(&self, body: &[u8]) -> u32 {
         let head = self.to_bytes();
         crc32c::crc32c_append(crc32c::crc32c(&head[ATTRIBUTES_AT..]), body)
+    }
+
+    /// The CRC after covered header fields changed from `self` (whose CRC is right) to `new`, without another pass over
+    /// the `body_bytes` that follow: a CRC is linear, so only the difference has to be carried past them.
+    #[must_use]
+    pub fn crc_after_change(&self, new: &Self, body_bytes: usize) -> u32 {
+        let covered = |header: &Self| crc32c::crc32c(&header.to_bytes()[ATTRIBUTES_AT..]);
+        self.crc ^ crc32c::crc32c_combine(covered(self) ^ covered(new), 0, body_bytes)
     }
 
     /// The last record's offset.
@@ -229,20 +236,12 @@ impl BatchHeader {
 
     /// Sets whether the batch belongs to a transaction.
     pub fn set_transactional(&mut self, yes: bool) {
-        self.attributes = if yes {
-            self.attributes | TRANSACTIONAL_BIT
-        } else {
-            self.attributes & !TRANSACTIONAL_BIT
-        };
+        self.attributes = if yes { self.attributes | TRANSACTIONAL_BIT } else { self.attributes & !TRANSACTIONAL_BIT };
     }
 
     /// Sets whether the batch is a control batch.
     pub fn set_control(&mut self, yes: bool) {
-        self.attributes = if yes {
-            self.attributes | CONTROL_BIT
-        } else {
-            self.attributes & !CONTROL_BIT
-        };
+        self.attributes = if yes { self.attributes | CONTROL_BIT } else { self.attributes & !CONTROL_BIT };
     }
 
     /// Whether the batch is a control batch (a transaction marker), which no client may produce.

@@ -50,9 +50,7 @@ impl<'a> Headers<'a> {
     /// The headers one by one. Keys are UTF-8 by convention only, so they stay bytes.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
         let mut cursor = Cursor::new(self.bytes);
-        (0..self.count).map(move |_| {
-            read_header(&mut cursor).expect("headers were checked when the record was parsed")
-        })
+        (0..self.count).map(move |_| read_header(&mut cursor).expect("headers were checked when the record was parsed"))
     }
 }
 
@@ -74,9 +72,7 @@ impl<'a> Record<'a> {
         let value = cursor.nullable_bytes()?;
         let claimed = cursor.varint()?;
         // A header takes two bytes at least.
-        let count = usize::try_from(claimed)
-            .ok()
-            .filter(|n| *n <= RECORD_HEADERS_MAX && *n <= cursor.remaining() / 2);
+        let count = usize::try_from(claimed).ok().filter(|n| *n <= RECORD_HEADERS_MAX && *n <= cursor.remaining() / 2);
         let count = count.ok_or(RecordError::HeaderCount(claimed))?;
         let bytes = cursor.rest();
         for _ in 0..count {
@@ -85,14 +81,7 @@ impl<'a> Record<'a> {
         if cursor.remaining() != 0 {
             return Err(RecordError::Leftover(cursor.remaining()));
         }
-        Ok(Self {
-            attributes,
-            timestamp_delta,
-            offset_delta,
-            key,
-            value,
-            headers: Headers { count, bytes },
-        })
+        Ok(Self { attributes, timestamp_delta, offset_delta, key, value, headers: Headers { count, bytes } })
     }
 }
 
@@ -123,11 +112,7 @@ fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
 
 impl NewRecord<'_> {
     fn body_len(&self, timestamp_delta: i64, offset_delta: i32) -> usize {
-        let headers: usize = self
-            .headers
-            .iter()
-            .map(|(k, v)| nullable_len(Some(k)) + nullable_len(*v))
-            .sum();
+        let headers: usize = self.headers.iter().map(|(k, v)| nullable_len(Some(k)) + nullable_len(*v)).sum();
         1 + varint::len(timestamp_delta)
             + varint::len(i64::from(offset_delta))
             + nullable_len(self.key)

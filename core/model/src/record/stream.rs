@@ -32,6 +32,7 @@ struct Inflating {
     at: usize,
     end: usize,
     limit: usize,
+    walked: u64,
 }
 
 impl Records {
@@ -44,27 +45,14 @@ impl Records {
             return Err(RecordError::RecordCount(header.record_count));
         }
         let bits = (header.attributes & 0x07) as u8;
-        let source = match header
-            .compression()
-            .ok_or(RecordError::UnknownCodec(bits))?
-        {
+        let source = match header.compression().ok_or(RecordError::UnknownCodec(bits))? {
             Compression::None => Source::Plain { body, at: 0 },
             codec => {
                 let reader = Decompressor::new(codec, body, limit)?;
-                Source::Compressed(Box::new(Inflating {
-                    reader,
-                    buffer: Vec::new(),
-                    at: 0,
-                    end: 0,
-                    limit,
-                }))
+                Source::Compressed(Box::new(Inflating { reader, buffer: Vec::new(), at: 0, end: 0, walked: 0, limit }))
             }
         };
-        Ok(Self {
-            source,
-            left: header.record_count,
-            count: header.record_count,
-        })
+        Ok(Self { source, left: header.record_count, count: header.record_count })
     }
 
     /// The next record; `None` after as many as the header counts.
@@ -77,11 +65,7 @@ impl Records {
     #[inline]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, RecordError> {
         if self.left == 0 {
-            return if self.is_drained()? {
-                Ok(None)
-            } else {
-                Err(RecordError::MoreThanCounted(self.count))
-            };
+            return if self.is_drained()? { Ok(None) } else { Err(RecordError::MoreThanCounted(self.count)) };
         }
         self.left -= 1;
         match &mut self.source {
@@ -94,6 +78,15 @@ impl Records {
                 Record::parse(record).map(Some)
             }
             Source::Compressed(inflating) => inflating.next().map(Some),
+        }
+    }
+
+    /// How many bytes of records, uncompressed, the walk has passed so far.
+    #[must_use]
+    pub fn bytes_walked(&self) -> u64 {
+        match &self.source {
+            Source::Plain { at, .. } => *at as u64,
+            Source::Compressed(inflating) => inflating.walked,
         }
     }
 
@@ -126,8 +119,7 @@ impl Inflating {
         self.end -= self.at;
         self.at = 0;
         if self.buffer.len() - self.end < CHUNK_BYTES {
-            self.buffer
-                .resize((self.buffer.len() * 2).max(CHUNK_BYTES), 0);
+            self.buffer.resize((self.buffer.len() * 2).max(CHUNK_BYTES), 0);
         }
     }
 
@@ -136,16 +128,15 @@ impl Inflating {
         self.want(VARINT_BYTES_MAX)?;
         let mut cursor = Cursor::new(&self.buffer[self.at..self.end]);
         let size = cursor.varint()?;
-        let len = usize::try_from(size)
-            .ok()
-            .filter(|n| *n <= self.limit)
-            .ok_or(RecordError::RecordSize(size))?;
-        self.at = self.end - cursor.remaining();
+        let len = usize::try_from(size).ok().filter(|n| *n <= self.limit).ok_or(RecordError::RecordSize(size))?;
+        let size_bytes = self.end - cursor.remaining() - self.at;
+        self.at += size_bytes;
         if !self.want(len)? {
             return Err(RecordError::Truncated);
         }
         let from = self.at;
         self.at += len;
+        self.walked += (len + size_bytes) as u64;
         Record::parse(&self.buffer[from..from + len])
     }
 }

@@ -30,39 +30,19 @@ const MARKER: &str = "00000000000000090000004200000007027b4425550030000000000000
      670003ffffffff000000012000000008000000010c00000000000500";
 
 fn unhex(text: &str) -> Bytes {
-    text.as_bytes()
-        .chunks(2)
-        .map(|p| u8::from_str_radix(std::str::from_utf8(p).unwrap(), 16).unwrap())
-        .collect()
+    text.as_bytes().chunks(2).map(|p| u8::from_str_radix(std::str::from_utf8(p).unwrap(), 16).unwrap()).collect()
 }
 
 const A_ROW: &[u8] = &[b'a'; 64];
 
 fn golden_builder() -> BatchBuilder {
-    let sequence = ProducerSequence {
-        id: ProducerId(4711),
-        epoch: ProducerEpoch(3),
-        base_sequence: 17,
-    };
+    let sequence = ProducerSequence { id: ProducerId(4711), epoch: ProducerEpoch(3), base_sequence: 17 };
     let mut builder = BatchBuilder::new().producer(sequence);
     let headers: [(&[u8], Option<&[u8]>); 2] = [(b"h", Some(&[0, 1, 255])), (b"h", None)];
-    builder.push(
-        Timestamp(1_700_000_000_000),
-        NewRecord {
-            key: Some(b"key"),
-            value: Some(b"value"),
-            headers: &headers,
-        },
-    );
+    builder
+        .push(Timestamp(1_700_000_000_000), NewRecord { key: Some(b"key"), value: Some(b"value"), headers: &headers });
     builder.push(Timestamp(1_700_000_000_005), NewRecord::default());
-    builder.push(
-        Timestamp(1_699_999_999_990),
-        NewRecord {
-            key: Some(b"k2"),
-            value: Some(A_ROW),
-            headers: &[],
-        },
-    );
+    builder.push(Timestamp(1_699_999_999_990), NewRecord { key: Some(b"k2"), value: Some(A_ROW), headers: &[] });
     builder
 }
 
@@ -74,9 +54,7 @@ fn only_batch(bytes: Bytes) -> RecordBatch {
 
 #[test]
 fn what_the_java_client_writes_is_read() {
-    let expect = only_batch(golden_builder().build().unwrap())
-        .owned_records()
-        .unwrap();
+    let expect = only_batch(golden_builder().build().unwrap()).owned_records().unwrap();
     assert_eq!(expect[0].headers.len(), 2);
     assert_eq!(expect[1].key, None);
     let codecs = [
@@ -105,33 +83,20 @@ fn log_append_time_and_control_batches_read_as_kafka_writes_them() {
     let batch = only_batch(unhex(APPEND_TIME));
     assert!(batch.crc_is_valid());
     assert_eq!(batch.header.timestamp_type(), TimestampType::LogAppendTime);
-    assert_eq!(
-        (batch.header.base_offset, batch.header.leader_epoch),
-        (Offset(42), LeaderEpoch(7))
-    );
+    assert_eq!((batch.header.base_offset, batch.header.leader_epoch), (Offset(42), LeaderEpoch(7)));
     let records = batch.owned_records().unwrap();
-    assert_eq!(
-        (records[0].offset, records[0].timestamp),
-        (Offset(42), Timestamp(1_700_000_000_123))
-    );
+    assert_eq!((records[0].offset, records[0].timestamp), (Offset(42), Timestamp(1_700_000_000_123)));
 
     let marker = only_batch(unhex(MARKER));
-    assert!(
-        marker.header.is_control() && marker.header.is_transactional() && marker.crc_is_valid()
-    );
-    assert_eq!(
-        marker.owned_records().unwrap()[0].key.as_deref(),
-        Some(&[0, 0, 0, 1][..])
-    );
+    assert!(marker.header.is_control() && marker.header.is_transactional() && marker.crc_is_valid());
+    assert_eq!(marker.owned_records().unwrap()[0].key.as_deref(), Some(&[0, 0, 0, 1][..]));
 }
 
 #[test]
 fn raw_snappy_as_librdkafka_writes_it_is_read() {
     let mut batch = only_batch(golden_builder().build().unwrap());
     let expect = batch.owned_records().unwrap();
-    let raw = snap::raw::Encoder::new()
-        .compress_vec(&batch.body())
-        .unwrap();
+    let raw = snap::raw::Encoder::new().compress_vec(&batch.body()).unwrap();
     batch.header.set_compression(Compression::Snappy);
     let mut records = Records::new(&batch.header, raw.into(), 1 << 20).unwrap();
     let mut n = 0;
@@ -146,13 +111,8 @@ fn raw_snappy_as_librdkafka_writes_it_is_read() {
 #[test]
 fn lz4_frames_with_checksums_and_linked_blocks_are_read() {
     use std::io::Write;
-    let body: Vec<u8> = (0..300_000u32)
-        .flat_map(|n| (n / 7).to_le_bytes())
-        .collect();
-    for mode in [
-        lz4_flex::frame::BlockMode::Independent,
-        lz4_flex::frame::BlockMode::Linked,
-    ] {
+    let body: Vec<u8> = (0..300_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+    for mode in [lz4_flex::frame::BlockMode::Independent, lz4_flex::frame::BlockMode::Linked] {
         let info = lz4_flex::frame::FrameInfo::new()
             .block_mode(mode)
             .block_checksums(true)
@@ -161,20 +121,12 @@ fn lz4_frames_with_checksums_and_linked_blocks_are_read() {
         let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
         encoder.write_all(&body).unwrap();
         let frame = encoder.finish().unwrap();
-        assert_eq!(
-            decompress(Compression::Lz4, frame.into(), 1 << 24).unwrap(),
-            body
-        );
+        assert_eq!(decompress(Compression::Lz4, frame.into(), 1 << 24).unwrap(), body);
     }
 }
 
-const CODECS: [Compression; 5] = [
-    Compression::None,
-    Compression::Gzip,
-    Compression::Snappy,
-    Compression::Lz4,
-    Compression::Zstd,
-];
+const CODECS: [Compression; 5] =
+    [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
 
 #[test]
 fn a_bomb_costs_an_error_in_every_codec() {
@@ -183,26 +135,13 @@ fn a_bomb_costs_an_error_in_every_codec() {
         let mut bomb = Vec::new();
         compress(*codec, None, &zeros, &mut bomb).unwrap();
         let exact = decompress(*codec, bomb.clone().into(), zeros.len()).unwrap();
-        assert_eq!(
-            exact.len(),
-            zeros.len(),
-            "{codec:?}: exactly the bound is still legal"
-        );
+        assert_eq!(exact.len(), zeros.len(), "{codec:?}: exactly the bound is still legal");
         let error = decompress(*codec, bomb.into(), zeros.len() - 1).unwrap_err();
-        assert_eq!(
-            error,
-            RecordError::DecompressedSize {
-                limit: zeros.len() - 1
-            },
-            "{codec:?}"
-        );
+        assert_eq!(error, RecordError::DecompressedSize { limit: zeros.len() - 1 }, "{codec:?}");
     }
     // A raw block whose preamble claims 4 GiB.
     let lie = Bytes::from_static(&[0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0]);
-    assert!(matches!(
-        decompress(Compression::Snappy, lie, 1 << 30),
-        Err(RecordError::Codec { .. })
-    ));
+    assert!(matches!(decompress(Compression::Snappy, lie, 1 << 30), Err(RecordError::Codec { .. })));
 }
 
 #[test]
@@ -210,10 +149,7 @@ fn levels_out_of_range_are_refused() {
     for level in [0, 10, -2] {
         assert!(matches!(
             compress(Compression::Gzip, Some(level), b"x", &mut Vec::new()),
-            Err(RecordError::Codec {
-                codec: Compression::Gzip,
-                ..
-            })
+            Err(RecordError::Codec { codec: Compression::Gzip, .. })
         ));
     }
 }
@@ -235,11 +171,7 @@ fn counts_and_sizes_that_lie_are_errors() {
         let mut batch = only_batch(golden_builder().compression(codec, None).build().unwrap());
         assert_eq!(walk(&batch), Ok(3));
         batch.header.record_count = 2;
-        assert_eq!(
-            walk(&batch),
-            Err(RecordError::MoreThanCounted(2)),
-            "{codec:?}"
-        );
+        assert_eq!(walk(&batch), Err(RecordError::MoreThanCounted(2)), "{codec:?}");
         batch.header.record_count = 4;
         assert!(walk(&batch).is_err(), "{codec:?}");
         batch.header.record_count = i32::MAX;
@@ -256,12 +188,7 @@ fn counts_and_sizes_that_lie_are_errors() {
             let mut body = Vec::new();
             compress(codec, None, claim, &mut body).unwrap();
             header.set_compression(codec);
-            assert!(
-                Records::new(&header, body.into(), 1 << 20)
-                    .unwrap()
-                    .next()
-                    .is_err()
-            );
+            assert!(Records::new(&header, body.into(), 1 << 20).unwrap().next().is_err());
         }
     }
 }
@@ -271,35 +198,19 @@ fn batch_lengths_are_checked() {
     let good = golden_builder().build().unwrap();
     let cut = good.slice(..good.len() - 1);
     let found: Vec<_> = batches(cut.clone()).collect();
-    assert_eq!(
-        found,
-        [Err(RecordError::BatchLength {
-            claimed: good.len() as u32,
-            remain: cut.len()
-        })]
-    );
+    assert_eq!(found, [Err(RecordError::BatchLength { claimed: good.len() as u32, remain: cut.len() })]);
     assert!(batches(good.slice(..60)).next().unwrap().is_err());
     assert!(batches(Bytes::new()).next().is_none());
     let two: Bytes = [good.clone(), good].concat().into();
     assert_eq!(batches(two).filter(Result::is_ok).count(), 2);
 }
 
-type Parts = (
-    Option<Vec<u8>>,
-    Option<Vec<u8>>,
-    Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    i64,
-);
+type Parts = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<(Vec<u8>, Option<Vec<u8>>)>, i64);
 
 fn any_record() -> impl Strategy<Value = Parts> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..200);
     let headers = prop::collection::vec((bytes(), prop::option::of(bytes())), 0..4);
-    (
-        prop::option::of(bytes()),
-        prop::option::of(bytes()),
-        headers,
-        any::<i64>(),
-    )
+    (prop::option::of(bytes()), prop::option::of(bytes()), headers, any::<i64>())
 }
 
 proptest! {

@@ -36,10 +36,7 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], RecordError> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or(RecordError::Truncated)?;
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or(RecordError::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
@@ -145,10 +142,7 @@ mod tests {
     #[test]
     fn too_long_and_cut_varints_are_errors() {
         assert_eq!(Cursor::new(&[0xff; 5]).varint(), Err(RecordError::Varint));
-        assert_eq!(
-            Cursor::new(&[0xff; 4]).varint(),
-            Err(RecordError::Truncated)
-        );
+        assert_eq!(Cursor::new(&[0xff; 4]).varint(), Err(RecordError::Truncated));
         assert_eq!(Cursor::new(&[0xff; 10]).varlong(), Err(RecordError::Varint));
         assert_eq!(Cursor::new(&[]).varlong(), Err(RecordError::Truncated));
     }

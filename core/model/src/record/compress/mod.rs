@@ -36,37 +36,23 @@ impl Decompressor {
     pub(crate) fn new(codec: Compression, body: Bytes, limit: usize) -> Result<Self, RecordError> {
         let reader = match codec {
             Compression::None => {
-                return Err(RecordError::Codec {
-                    codec,
-                    reason: "it is not compressed".into(),
-                });
+                return Err(RecordError::Codec { codec, reason: "it is not compressed".into() });
             }
-            Compression::Gzip => Reader::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(
-                io::Cursor::new(body),
-            ))),
+            Compression::Gzip => Reader::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(io::Cursor::new(body)))),
             Compression::Snappy => Reader::Snappy(snappy::SnappyReader::new(body, limit)),
-            Compression::Lz4 => Reader::Lz4(Box::new(lz4_flex::frame::FrameDecoder::new(
-                io::Cursor::new(body),
-            ))),
+            Compression::Lz4 => Reader::Lz4(Box::new(lz4_flex::frame::FrameDecoder::new(io::Cursor::new(body)))),
             Compression::Zstd => {
                 let decoder = zstd::stream::read::Decoder::with_buffer(io::Cursor::new(body));
                 Reader::Zstd(decoder.map_err(|e| codec_error(codec, &e))?)
             }
         };
-        Ok(Self {
-            codec,
-            reader,
-            produced: 0,
-            limit,
-        })
+        Ok(Self { codec, reader, produced: 0, limit })
     }
 
     /// Reads some bytes into `out`; 0 at the end.
     pub(crate) fn fill(&mut self, out: &mut [u8]) -> Result<usize, RecordError> {
         // One byte beyond the bound is asked for, so that a stream of exactly `limit` bytes still reaches its end.
-        let room = (self.limit - self.produced)
-            .saturating_add(1)
-            .min(out.len());
+        let room = (self.limit - self.produced).saturating_add(1).min(out.len());
         let out = &mut out[..room];
         let read = match &mut self.reader {
             Reader::Gzip(r) => r.read(out),
@@ -84,10 +70,7 @@ impl Decompressor {
 }
 
 fn codec_error(codec: Compression, error: &io::Error) -> RecordError {
-    RecordError::Codec {
-        codec,
-        reason: error.to_string(),
-    }
+    RecordError::Codec { codec, reason: error.to_string() }
 }
 
 /// Decompresses a batch's body (everything after its header).
@@ -96,11 +79,7 @@ fn codec_error(codec: Compression, error: &io::Error) -> RecordError {
 /// [`RecordError::Codec`] when it does not decompress, [`RecordError::DecompressedSize`] when it gives more than `limit` bytes.
 pub fn decompress(codec: Compression, body: Bytes, limit: usize) -> Result<Bytes, RecordError> {
     if codec == Compression::None {
-        return if body.len() > limit {
-            Err(RecordError::DecompressedSize { limit })
-        } else {
-            Ok(body)
-        };
+        return if body.len() > limit { Err(RecordError::DecompressedSize { limit }) } else { Ok(body) };
     }
     let mut out = vec![0; body.len().saturating_mul(4).clamp(4096, 1 << 20)];
     let mut len = 0;
@@ -122,12 +101,7 @@ pub fn decompress(codec: Compression, body: Bytes, limit: usize) -> Result<Bytes
 ///
 /// # Errors
 /// [`RecordError::Codec`] when the codec refuses, which it does for a level out of its range.
-pub fn compress(
-    codec: Compression,
-    level: Level,
-    body: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), RecordError> {
+pub fn compress(codec: Compression, level: Level, body: &[u8], out: &mut Vec<u8>) -> Result<(), RecordError> {
     let result = match codec {
         Compression::None => {
             out.extend_from_slice(body);
@@ -163,8 +137,7 @@ fn lz4(body: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
 }
 
 fn zstd_frame(level: Level, body: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-    let mut encoder =
-        zstd::stream::write::Encoder::new(out, level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL))?;
+    let mut encoder = zstd::stream::write::Encoder::new(out, level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL))?;
     encoder.set_pledged_src_size(Some(body.len() as u64))?;
     encoder.write_all(body)?;
     encoder.finish().map(drop)

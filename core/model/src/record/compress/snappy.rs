@@ -27,14 +27,7 @@ pub(crate) struct SnappyReader {
 
 impl SnappyReader {
     pub(crate) fn new(body: Bytes, limit: usize) -> Self {
-        Self {
-            rest: body,
-            started: false,
-            xerial: false,
-            block: Vec::new(),
-            at: 0,
-            limit,
-        }
+        Self { rest: body, started: false, xerial: false, block: Vec::new(), at: 0, limit }
     }
 
     fn start(&mut self) {
@@ -51,11 +44,7 @@ impl SnappyReader {
             self.start();
         }
         while !self.rest.is_empty() {
-            let block = if self.xerial {
-                self.xerial_block()?
-            } else {
-                std::mem::take(&mut self.rest)
-            };
+            let block = if self.xerial { self.xerial_block()? } else { std::mem::take(&mut self.rest) };
             self.decompress(&block)?;
             if !self.block.is_empty() {
                 return Ok(true);
@@ -71,33 +60,22 @@ impl SnappyReader {
         let claimed = self.rest.get_i32();
         match usize::try_from(claimed) {
             Ok(len) if len <= self.rest.len() => Ok(self.rest.split_to(len)),
-            _ => Err(io::Error::other(format!(
-                "a block of {claimed} bytes where {} remain",
-                self.rest.len()
-            ))),
+            _ => Err(io::Error::other(format!("a block of {claimed} bytes where {} remain", self.rest.len()))),
         }
     }
 
     fn decompress(&mut self, block: &[u8]) -> io::Result<()> {
         let len = snap::raw::decompress_len(block).map_err(io::Error::other)?;
         if len > block.len().saturating_mul(RATIO_MAX) {
-            return Err(io::Error::other(format!(
-                "{} bytes cannot hold the {len} that they claim",
-                block.len()
-            )));
+            return Err(io::Error::other(format!("{} bytes cannot hold the {len} that they claim", block.len())));
         }
         // The bound of the whole batch holds for each block; one byte more lets the caller name the real reason.
         if len > self.limit {
-            return Err(io::Error::other(format!(
-                "a block of {len} bytes, above the bound of {}",
-                self.limit
-            )));
+            return Err(io::Error::other(format!("a block of {len} bytes, above the bound of {}", self.limit)));
         }
         self.block.resize(len, 0);
         self.at = 0;
-        let n = snap::raw::Decoder::new()
-            .decompress(block, &mut self.block)
-            .map_err(io::Error::other)?;
+        let n = snap::raw::Decoder::new().decompress(block, &mut self.block).map_err(io::Error::other)?;
         self.block.truncate(n);
         Ok(())
     }
@@ -124,9 +102,7 @@ pub(crate) fn compress(body: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     for block in body.chunks(BLOCK_BYTES) {
         let at = out.len();
         out.resize(at + 4 + snap::raw::max_compress_len(block.len()), 0);
-        let n = encoder
-            .compress(block, &mut out[at + 4..])
-            .map_err(io::Error::other)?;
+        let n = encoder.compress(block, &mut out[at + 4..]).map_err(io::Error::other)?;
         let len = i32::try_from(n).expect("a compressed block of 32 KiB is far below 2 GiB");
         out[at..at + 4].copy_from_slice(&len.to_be_bytes());
         out.truncate(at + 4 + n);

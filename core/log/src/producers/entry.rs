@@ -1,0 +1,138 @@
+//! One producer's entry: its epoch, its last batches, its open transaction.
+
+use watershed_model::limits::PRODUCER_BATCHES_REMEMBERED;
+use watershed_model::record::BatchHeader;
+use watershed_model::{Offset, ProducerEpoch, ProducerId, Timestamp};
+
+use super::ActiveProducer;
+
+/// A batch that was appended, as far as its producer may ask again for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchMeta {
+    /// The last record's sequence number.
+    pub last_sequence: i32,
+    /// The last record's offset.
+    pub last_offset: Offset,
+    /// Records less one.
+    pub offset_delta: i32,
+    /// The batch's largest timestamp.
+    pub timestamp: Timestamp,
+}
+
+impl BatchMeta {
+    /// The first record's offset.
+    #[must_use]
+    pub fn base_offset(&self) -> Offset {
+        self.last_offset.plus(-i64::from(self.offset_delta))
+    }
+
+    /// The first record's sequence number; numbers wrap from 2^31-1 to 0.
+    #[must_use]
+    pub fn base_sequence(&self) -> i32 {
+        let distance = i64::from(self.last_sequence) - i64::from(self.offset_delta);
+        (distance & i64::from(i32::MAX)) as i32
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) epoch: ProducerEpoch,
+    pub(crate) coordinator_epoch: i32,
+    pub(crate) last_timestamp: Timestamp,
+    /// When it last wrote, by the broker's clock.
+    pub(crate) active_at: Timestamp,
+    pub(crate) transaction_start: Option<Offset>,
+    /// The newest batches of `epoch`, oldest first, in place: there is one entry per producer and partition.
+    batches: [Option<BatchMeta>; PRODUCER_BATCHES_REMEMBERED],
+}
+
+impl Entry {
+    pub(crate) fn new(epoch: ProducerEpoch) -> Self {
+        Self {
+            epoch,
+            coordinator_epoch: -1,
+            last_timestamp: Timestamp::NONE,
+            active_at: Timestamp::NONE,
+            transaction_start: None,
+            batches: [None; PRODUCER_BATCHES_REMEMBERED],
+        }
+    }
+
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &BatchMeta> {
+        self.batches.iter().flatten()
+    }
+
+    pub(crate) fn last_batch(&self) -> Option<&BatchMeta> {
+        self.batches().last()
+    }
+
+    pub(crate) fn push(&mut self, meta: BatchMeta) {
+        match self.batches.iter_mut().find(|slot| slot.is_none()) {
+            Some(free) => *free = Some(meta),
+            None => {
+                self.batches.rotate_left(1);
+                self.batches[PRODUCER_BATCHES_REMEMBERED - 1] = Some(meta);
+            }
+        }
+    }
+
+    fn enter_epoch(&mut self, epoch: ProducerEpoch) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.batches = [None; PRODUCER_BATCHES_REMEMBERED];
+        }
+    }
+
+    pub(super) fn add(&mut self, header: &BatchHeader, base: Offset, now: Timestamp) {
+        self.enter_epoch(header.producer_epoch);
+        self.push(BatchMeta {
+            last_sequence: header.last_sequence(),
+            last_offset: base.plus(i64::from(header.last_offset_delta)),
+            offset_delta: header.last_offset_delta,
+            timestamp: header.max_timestamp,
+        });
+        self.last_timestamp = header.max_timestamp;
+        self.active_at = now;
+    }
+
+    /// Ends the open transaction and gives its first offset.
+    pub(super) fn end_transaction(
+        &mut self,
+        header: &BatchHeader,
+        coordinator_epoch: i32,
+        now: Timestamp,
+    ) -> Option<Offset> {
+        self.enter_epoch(header.producer_epoch);
+        self.coordinator_epoch = coordinator_epoch;
+        self.last_timestamp = header.max_timestamp;
+        self.active_at = now;
+        self.transaction_start.take()
+    }
+
+    /// The remembered batch with this epoch and exactly this range of sequence numbers.
+    pub(super) fn duplicate_of(&self, header: &BatchHeader) -> Option<BatchMeta> {
+        if header.producer_epoch != self.epoch {
+            return None;
+        }
+        let same = |meta: &&BatchMeta| {
+            meta.base_sequence() == header.base_sequence && meta.last_sequence == header.last_sequence()
+        };
+        self.batches().find(same).copied()
+    }
+
+    /// What follows the last batch: 0 after a marker, and after 2^31-1.
+    pub(super) fn next_sequence(&self) -> i32 {
+        self.last_batch().map_or(0, |meta| meta.last_sequence.checked_add(1).unwrap_or(0))
+    }
+
+    pub(super) fn describe(&self, id: ProducerId) -> ActiveProducer {
+        ActiveProducer {
+            id,
+            epoch: self.epoch,
+            last_sequence: self.last_batch().map_or(-1, |meta| meta.last_sequence),
+            last_timestamp: self.last_timestamp,
+            coordinator_epoch: self.coordinator_epoch,
+            transaction_start: self.transaction_start,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Deleting: by time, by size, by request; and cutting the end off.
+
+use watershed_model::{Offset, Timestamp};
+use watershed_storage::{SegmentMeta, StorageError};
+
+use super::open::recover;
+use super::{Active, UnifiedLog};
+use crate::{LogConfig, LogError};
+
+/// Why a segment went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeletionReason {
+    /// The log was larger than `retention.bytes`.
+    Size,
+    /// Its newest record was older than `retention.ms`.
+    Time,
+}
+
+/// What retention did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetentionOutcome {
+    /// The segments that went, oldest first.
+    pub deleted: Vec<(SegmentMeta, DeletionReason)>,
+    /// Segments that stay only because they hold timestamps in the future.
+    pub future: usize,
+}
+
+impl UnifiedLog {
+    /// Deletes the oldest segments that the topic's settings no longer keep: Kafka's rules. Only a topic with
+    /// `cleanup.policy=delete` loses anything, and never a record at or above the high watermark; the active segment goes only
+    /// after it was closed.
+    ///
+    /// # Errors
+    /// [`LogError::Storage`].
+    pub async fn apply_retention(&self, now: Timestamp) -> Result<RetentionOutcome, LogError> {
+        let config = self.config();
+        if !config.cleanup.delete {
+            return Ok(RetentionOutcome::default());
+        }
+        let segments = self.log.segments();
+        let high_watermark = self.high_watermark();
+        let mut outcome = expired(&segments, &config, high_watermark, now);
+        let Some((last, _)) = outcome.deleted.last() else { return Ok(outcome) };
+        let to = last.end;
+        if !last.sealed {
+            let rolled = {
+                let mut state = self.state.lock();
+                // Somebody appended since: the segment is not expired any more.
+                if state.cutting || state.end != to { None } else { Some(self.roll_locked(&mut state, now)?) }
+            };
+            match rolled {
+                Some(ticket) => drop(ticket.await?),
+                None => {
+                    outcome.deleted.pop();
+                    let Some((last, _)) = outcome.deleted.last() else { return Ok(outcome) };
+                    self.move_start(last.end).await?;
+                    return Ok(outcome);
+                }
+            }
+        }
+        self.move_start(to).await?;
+        Ok(outcome)
+    }
+
+    /// DeleteRecords: makes everything below `before` unreadable, for ever; `None` means up to the high watermark. Gives the log
+    /// start offset. Durable on return.
+    ///
+    /// # Errors
+    /// [`LogError::OffsetOutOfRange`] above the high watermark, [`LogError::Policy`] where the topic does not delete,
+    /// [`LogError::Storage`].
+    pub async fn delete_records_before(&self, before: Option<Offset>) -> Result<Offset, LogError> {
+        if !self.config.load().cleanup.delete {
+            return Err(LogError::Policy("records can be deleted only where cleanup.policy includes delete"));
+        }
+        let high_watermark = self.high_watermark();
+        let to = before.unwrap_or(high_watermark);
+        if to.0 < 0 || to > high_watermark {
+            return Err(LogError::OffsetOutOfRange { offset: to, start: self.start(), end: high_watermark });
+        }
+        if to > self.start() {
+            self.move_start(to).await?;
+        }
+        Ok(self.start())
+    }
+
+    async fn move_start(&self, to: Offset) -> Result<(), StorageError> {
+        self.log.advance_start(to).await?;
+        let start = self.log.ends().start;
+        self.marks.advance_start(start);
+        let mut state = self.state.lock();
+        state.epochs.truncate_from_start(start);
+        Ok(())
+    }
+
+    /// Cuts the log so that it ends at or below `end` (at a batch boundary); durable on return. Producers and epochs go back to
+    /// what they were there. For followers that have diverged from their leader; appends fail meanwhile.
+    ///
+    /// # Errors
+    /// [`LogError::Storage`]; the log takes no appends after an error.
+    pub async fn truncate_to(&self, end: Offset) -> Result<(), LogError> {
+        self.state.lock().cutting = true;
+        self.log.truncate(end).await?;
+        let now = self.context.clock.now();
+        let ends = self.log.ends();
+        let (producers, mut epochs, _) = recover(&*self.log, self.tp, &ends, now).await?;
+        epochs.truncate_from_start(ends.start);
+        epochs.truncate_from_end(ends.end);
+        let mut state = self.state.lock();
+        self.marks.truncated(ends.start, ends.promised, ends.end, ends.generation);
+        self.marks.set_first_unstable(producers.first_unstable());
+        state.producers = producers;
+        state.epochs = epochs;
+        state.end = ends.end;
+        state.active = Active::of(&self.log.segments(), ends.end, now);
+        state.cutting = false;
+        Ok(())
+    }
+}
+
+/// The prefix of segments that is to go.
+fn expired(segments: &[SegmentMeta], config: &LogConfig, high_watermark: Offset, now: Timestamp) -> RetentionOutcome {
+    let mut outcome = RetentionOutcome::default();
+    let total: u64 = segments.iter().map(|s| s.bytes).sum();
+    // What may go before the log falls below its bound.
+    let mut excess = config.retention_bytes.map_or(0, |max| total.saturating_sub(max));
+    let mut by_size = true;
+    for segment in segments {
+        let is_empty_tail = !segment.sealed && segment.bytes == 0;
+        if is_empty_tail || segment.end > high_watermark {
+            break;
+        }
+        by_size &= config.retention_bytes.is_some() && excess >= segment.bytes;
+        let reason = if by_size {
+            excess -= segment.bytes;
+            DeletionReason::Size
+        } else {
+            let largest = segment.max_timestamp.filter(|t| t.0 >= 0).unwrap_or(segment.modified);
+            outcome.future += usize::from(largest > now);
+            match config.retention_ms {
+                Some(max) if now.0.saturating_sub(largest.0) > max => DeletionReason::Time,
+                _ => break,
+            }
+        };
+        outcome.deleted.push((*segment, reason));
+    }
+    outcome
+}
