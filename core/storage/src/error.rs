@@ -15,9 +15,7 @@ pub enum StorageError {
         place: String,
     },
     /// The place failed and takes nothing any more in this process's life (a failed fsync is never retried).
-    #[error(
-        "log directory {place} is offline: {reason}; check the device, then restart the broker"
-    )]
+    #[error("log directory {place} is offline: {reason}; check the device, then restart the broker")]
     Offline {
         /// The log directory.
         place: String,
@@ -41,9 +39,7 @@ pub enum StorageError {
     #[error("the records were cut off by a truncation before they were durable")]
     Truncated,
     /// The stored bytes are not what was written.
-    #[error(
-        "corrupt data in {place}: {reason}; run `watershed storage verify` on the data directory"
-    )]
+    #[error("corrupt data in {place}: {reason}; run `watershed storage verify` on the data directory")]
     Corrupt {
         /// File and position.
         place: String,
@@ -66,9 +62,6 @@ pub enum StorageError {
 impl StorageError {
     /// Wraps what the system said about `action`.
     pub fn io(action: impl Into<String>, source: io::Error) -> Self {
-        Self::Io {
-            action: action.into(),
-            source: Arc::new(source),
-        }
+        Self::Io { action: action.into(), source: Arc::new(source) }
     }
 }

@@ -34,9 +34,7 @@ pub struct BatchFraming;
 fn meta(header: &BatchHeader) -> Result<FrameMeta, FramingError> {
     if header.base_offset.0 < 0 || header.last_offset_delta < 0 {
         let (base, delta) = (header.base_offset, header.last_offset_delta);
-        return Err(FramingError(format!(
-            "base offset {base} with last offset delta {delta} is impossible"
-        )));
+        return Err(FramingError(format!("base offset {base} with last offset delta {delta} is impossible")));
     }
     Ok(FrameMeta {
         base: header.base_offset,
@@ -60,19 +58,12 @@ impl Framing for BatchFraming {
         let header = BatchHeader::parse(frame).map_err(|e| FramingError(e.to_string()))?;
         let meta = meta(&header)?;
         if frame.len() != meta.len as usize {
-            return Err(FramingError(format!(
-                "a frame of {} bytes was cut at {}",
-                meta.len,
-                frame.len()
-            )));
+            return Err(FramingError(format!("a frame of {} bytes was cut at {}", meta.len, frame.len())));
         }
         // The stored bytes themselves are summed, not a re-encoded header, so that no bit escapes.
         let found = crc32c::crc32c(&frame[21..]);
         if found != header.crc {
-            return Err(FramingError(format!(
-                "the checksum is {found:08x}, the header says {:08x}",
-                header.crc
-            )));
+            return Err(FramingError(format!("the checksum is {found:08x}, the header says {:08x}", header.crc)));
         }
         Ok(meta)
     }

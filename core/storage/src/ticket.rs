@@ -35,10 +35,7 @@ impl Ticket {
     /// A ticket for something that is promised already.
     #[must_use]
     pub fn ripe(range: Range<Offset>) -> Self {
-        Self {
-            range,
-            state: State::Ripe,
-        }
+        Self { range, state: State::Ripe }
     }
 
     /// A ticket and the promise that ripens it.
@@ -46,13 +43,7 @@ impl Ticket {
     pub fn pending(range: Range<Offset>) -> (Self, Promise) {
         let (sender, receiver) = oneshot::channel();
         let end = range.end;
-        (
-            Self {
-                range,
-                state: State::Waiting(receiver),
-            },
-            Promise { end, sender },
-        )
+        (Self { range, state: State::Waiting(receiver) }, Promise { end, sender })
     }
 
     /// The first offset, and the one after the last.

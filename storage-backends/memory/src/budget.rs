@@ -23,20 +23,9 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn new(max: Option<u64>) -> Self {
-        let place = PlaceHealth {
-            path: PLACE.to_owned(),
-            offline: None,
-            full: false,
-            total_bytes: max,
-            usable_bytes: max,
-        };
-        Self {
-            max,
-            used: AtomicU64::new(0),
-            health: watch::Sender::new(Health {
-                places: vec![place],
-            }),
-        }
+        let place =
+            PlaceHealth { path: PLACE.to_owned(), offline: None, full: false, total_bytes: max, usable_bytes: max };
+        Self { max, used: AtomicU64::new(0), health: watch::Sender::new(Health { places: vec![place] }) }
     }
 
     pub(crate) fn health(&self) -> watch::Receiver<Health> {
@@ -46,11 +35,9 @@ impl Budget {
     /// Takes `bytes` if the limit allows it; otherwise says that the backend is full.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<(), StorageError> {
         let max = self.max.unwrap_or(u64::MAX);
-        let taken = self
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes).filter(|sum| *sum <= max)
-            });
+        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|sum| *sum <= max)
+        });
         match taken {
             Ok(before) => {
                 self.publish_step(before, before + bytes);
@@ -58,9 +45,7 @@ impl Budget {
             }
             Err(_) => {
                 self.publish(true);
-                Err(StorageError::Full {
-                    place: PLACE.to_owned(),
-                })
+                Err(StorageError::Full { place: PLACE.to_owned() })
             }
         }
     }

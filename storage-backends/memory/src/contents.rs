@@ -61,19 +61,12 @@ impl Segment {
     }
 
     fn push(&mut self, meta: FrameMeta, bytes: Bytes) {
-        let max_so_far = self
-            .meta
-            .max_timestamp
-            .map_or(meta.max_timestamp, |max| max.max(meta.max_timestamp));
+        let max_so_far = self.meta.max_timestamp.map_or(meta.max_timestamp, |max| max.max(meta.max_timestamp));
         self.meta.end = meta.last.plus(1);
         self.meta.bytes += u64::from(meta.len);
         self.meta.first_timestamp.get_or_insert(meta.max_timestamp);
         self.meta.max_timestamp = Some(max_so_far);
-        self.frames.push(Stored {
-            meta,
-            max_so_far,
-            bytes,
-        });
+        self.frames.push(Stored { meta, max_so_far, bytes });
     }
 
     /// Keeps the frames that lie wholly below `end`.
@@ -109,13 +102,7 @@ impl Contents {
     }
 
     pub(crate) fn ends(&self) -> Ends {
-        Ends {
-            start: self.start,
-            synced: self.end,
-            promised: self.end,
-            end: self.end,
-            generation: self.generation,
-        }
+        Ends { start: self.start, synced: self.end, promised: self.end, end: self.end, generation: self.generation }
     }
 
     pub(crate) fn segments(&self) -> Vec<SegmentMeta> {
@@ -129,11 +116,7 @@ impl Contents {
     /// What the log counts against the limit.
     pub(crate) fn charged_bytes(&self) -> u64 {
         let blobs: usize = self.blobs.iter().map(|b| b.bytes.len()).sum();
-        self.segments
-            .iter()
-            .map(Segment::charged_bytes)
-            .sum::<u64>()
-            + blobs as u64
+        self.segments.iter().map(Segment::charged_bytes).sum::<u64>() + blobs as u64
     }
 
     /// What these frames will count against the limit.
@@ -180,9 +163,7 @@ impl Contents {
     }
 
     fn active(&mut self) -> &mut Segment {
-        self.segments
-            .back_mut()
-            .expect("a log has a segment from its making")
+        self.segments.back_mut().expect("a log has a segment from its making")
     }
 
     /// Whole frames as [`watershed_storage::PartitionLog::read`] asks for them.
@@ -194,11 +175,7 @@ impl Contents {
         min_one: bool,
     ) -> Result<Vec<Bytes>, StorageError> {
         if from < self.start || from > self.end {
-            return Err(StorageError::OutOfRange {
-                offset: from,
-                start: self.start,
-                end: self.end,
-            });
+            return Err(StorageError::OutOfRange { offset: from, start: self.start, end: self.end });
         }
         let mut pieces = Vec::new();
         let mut room = max_bytes;
@@ -216,31 +193,18 @@ impl Contents {
     /// The frames from the one that holds `from`, or the first after it.
     fn frames_from(&self, from: Offset) -> impl Iterator<Item = &Stored> {
         let first = self.segments.partition_point(|s| s.meta.end <= from);
-        self.segments
-            .range(first..)
-            .enumerate()
-            .flat_map(move |(i, segment)| {
-                let skip = if i == 0 {
-                    segment.frames.partition_point(|f| f.meta.last < from)
-                } else {
-                    0
-                };
-                &segment.frames[skip..]
-            })
+        self.segments.range(first..).enumerate().flat_map(move |(i, segment)| {
+            let skip = if i == 0 { segment.frames.partition_point(|f| f.meta.last < from) } else { 0 };
+            &segment.frames[skip..]
+        })
     }
 
     pub(crate) fn frame_at_time(&self, at: Timestamp) -> Option<FrameMeta> {
-        self.segments
-            .iter()
-            .filter(|s| s.meta.max_timestamp.is_some_and(|max| max >= at))
-            .find_map(|segment| {
-                let late = segment.frames.partition_point(|f| f.max_so_far < at);
-                let readable = segment.frames.partition_point(|f| f.meta.last < self.start);
-                segment.frames[late.max(readable)..]
-                    .iter()
-                    .find(|f| f.meta.max_timestamp >= at)
-                    .map(|f| f.meta)
-            })
+        self.segments.iter().filter(|s| s.meta.max_timestamp.is_some_and(|max| max >= at)).find_map(|segment| {
+            let late = segment.frames.partition_point(|f| f.max_so_far < at);
+            let readable = segment.frames.partition_point(|f| f.meta.last < self.start);
+            segment.frames[late.max(readable)..].iter().find(|f| f.meta.max_timestamp >= at).map(|f| f.meta)
+        })
     }
 
     /// Seals the active segment, unless it is empty.
@@ -281,11 +245,7 @@ impl Contents {
     /// Cuts to the frame boundary at or below `end`, but not below the start.
     pub(crate) fn truncate(&mut self, end: Offset) -> Result<(), StorageError> {
         if end < self.start {
-            return Err(StorageError::OutOfRange {
-                offset: end,
-                start: self.start,
-                end: self.end,
-            });
+            return Err(StorageError::OutOfRange { offset: end, start: self.start, end: self.end });
         }
         if end >= self.end {
             return Ok(());
@@ -306,9 +266,7 @@ impl Contents {
     /// Empties the log; it goes on at `next`.
     pub(crate) fn reset(&mut self, next: Offset, now: Timestamp) -> Result<(), StorageError> {
         if next < Offset::ZERO {
-            return Err(StorageError::Invalid(format!(
-                "a log cannot go on at the negative offset {next}"
-            )));
+            return Err(StorageError::Invalid(format!("a log cannot go on at the negative offset {next}")));
         }
         self.segments = VecDeque::from([Segment::new(next, now)]);
         self.blobs.clear();

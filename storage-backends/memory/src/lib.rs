@@ -21,8 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use watershed_model::{Clock, TopicIdPartition};
 use watershed_storage::{
-    Caps, Framing, Fut, Health, LogStorage, PartitionLog, RecoveryReport, SegmentConfig,
-    StorageError,
+    Caps, Framing, Fut, Health, LogStorage, PartitionLog, RecoveryReport, SegmentConfig, StorageError,
 };
 
 use budget::Budget;
@@ -48,52 +47,31 @@ impl MemoryStorage {
     /// Appends beyond it fail with [`StorageError::Full`] until something is deleted. `clock` dates the segments.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, bytes_max: Option<u64>) -> Self {
-        Self {
-            clock,
-            budget: Arc::new(Budget::new(bytes_max)),
-            logs: Mutex::default(),
-        }
+        Self { clock, budget: Arc::new(Budget::new(bytes_max)), logs: Mutex::default() }
     }
 
-    fn open_now(
-        &self,
-        tp: TopicIdPartition,
-    ) -> Result<(Arc<dyn PartitionLog>, RecoveryReport), StorageError> {
+    fn open_now(&self, tp: TopicIdPartition) -> Result<(Arc<dyn PartitionLog>, RecoveryReport), StorageError> {
         let mut logs = self.logs.lock();
         if logs.closed {
-            return Err(StorageError::Invalid(format!(
-                "{tp} cannot be opened: the memory backend is closed"
-            )));
+            return Err(StorageError::Invalid(format!("{tp} cannot be opened: the memory backend is closed")));
         }
         let contents = match logs.by_partition.get(&tp) {
             None => Contents::new(self.clock.now()),
             // A handle that was closed leaves what it held for the next one.
-            Some(previous) => previous.take_closed().ok_or_else(|| {
-                StorageError::Invalid(format!("{tp} is open already; close it first"))
-            })?,
+            Some(previous) => previous
+                .take_closed()
+                .ok_or_else(|| StorageError::Invalid(format!("{tp} is open already; close it first")))?,
         };
-        let log = Arc::new(MemoryLog::new(
-            contents,
-            self.clock.clone(),
-            self.budget.clone(),
-        ));
+        let log = Arc::new(MemoryLog::new(contents, self.clock.clone(), self.budget.clone()));
         logs.by_partition.insert(tp, log.clone());
-        let report = RecoveryReport {
-            clean: true,
-            ..RecoveryReport::default()
-        };
+        let report = RecoveryReport { clean: true, ..RecoveryReport::default() };
         Ok((log, report))
     }
 }
 
 impl LogStorage for MemoryStorage {
     fn caps(&self) -> Caps {
-        Caps {
-            name: "memory",
-            file_pieces: false,
-            survives_restart: false,
-            survives_power_loss: false,
-        }
+        Caps { name: "memory", file_pieces: false, survives_restart: false, survives_power_loss: false }
     }
 
     fn list(&self) -> Fut<'_, Vec<TopicIdPartition>> {

@@ -12,8 +12,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use watershed_model::{Clock, Offset, Timestamp};
 use watershed_storage::{
-    Blob, Ends, Frame, FrameMeta, Fut, PartitionLog, Piece, Read, SegmentConfig, SegmentMeta,
-    StorageError, Ticket,
+    Blob, Ends, Frame, FrameMeta, Fut, PartitionLog, Piece, Read, SegmentConfig, SegmentMeta, StorageError, Ticket,
 };
 
 use crate::budget::Budget;
@@ -40,17 +39,8 @@ struct State {
 impl MemoryLog {
     pub(crate) fn new(contents: Contents, clock: Arc<dyn Clock>, budget: Arc<Budget>) -> Self {
         let (progress, last) = watch::channel(contents.ends());
-        let state = State {
-            progress: Some(progress),
-            emptied: false,
-            contents,
-        };
-        Self {
-            clock,
-            budget,
-            state: RwLock::new(state),
-            last,
-        }
+        let state = State { progress: Some(progress), emptied: false, contents };
+        Self { clock, budget, state: RwLock::new(state), last }
     }
 
     /// The contents of a closed handle, for the handle that replaces it; `None` while it is open.
@@ -81,10 +71,7 @@ impl MemoryLog {
     }
 
     /// Changes the contents and tells the watch.
-    fn change<T>(
-        &self,
-        change: impl FnOnce(&mut Contents) -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
+    fn change<T>(&self, change: impl FnOnce(&mut Contents) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let mut state = self.state.write();
         let state = &mut *state;
         let progress = state.progress.as_ref().ok_or(StorageError::Gone)?;
@@ -98,10 +85,7 @@ impl MemoryLog {
     }
 
     /// The same for what can only shrink the log or change blobs: the budget follows the difference.
-    fn reshape<T>(
-        &self,
-        change: impl FnOnce(&mut Contents) -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
+    fn reshape<T>(&self, change: impl FnOnce(&mut Contents) -> Result<T, StorageError>) -> Result<T, StorageError> {
         self.change(|contents| {
             let before = contents.charged_bytes();
             let done = change(contents)?;
@@ -112,10 +96,7 @@ impl MemoryLog {
         })
     }
 
-    fn look<T>(
-        &self,
-        look: impl FnOnce(&Contents) -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
+    fn look<T>(&self, look: impl FnOnce(&Contents) -> Result<T, StorageError>) -> Result<T, StorageError> {
         let state = self.state.read();
         if state.progress.is_none() {
             return Err(StorageError::Gone);
@@ -174,10 +155,7 @@ impl PartitionLog for MemoryLog {
     }
 
     fn load(&self, from: Offset, upto: Offset, max_bytes: u32, min_one: bool) -> Fut<'_, Bytes> {
-        done(
-            self.look(|contents| contents.read(from, upto, max_bytes, min_one))
-                .map(join),
-        )
+        done(self.look(|contents| contents.read(from, upto, max_bytes, min_one)).map(join))
     }
 
     fn frame_at_time(&self, at: Timestamp) -> Fut<'_, Option<FrameMeta>> {

@@ -37,19 +37,12 @@ async fn the_limit_refuses_and_deleting_makes_room() {
 
     // The limit is the backend's, not the partition's; a refused append leaves nothing.
     let refused = other.append(vec![frame(0, 1, 0, 0, 100), frame(1, 1, 0, 0, 2_000)]);
-    assert!(
-        matches!(refused, Err(StorageError::Full { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(StorageError::Full { .. })), "{refused:?}");
     assert_eq!(other.ends().end, Offset(0));
     assert!(health.has_changed().unwrap() && health.borrow_and_update().places[0].full);
     // What is small enough still fits, and reads and rolls go on.
     other.append(vec![frame(0, 1, 0, 0, 100)]).unwrap();
-    let blob = Blob {
-        kind: 1,
-        at: Offset(1),
-        bytes: vec![0; 5_000].into(),
-    };
+    let blob = Blob { kind: 1, at: Offset(1), bytes: vec![0; 5_000].into() };
     other.roll(vec![blob]).unwrap();
 
     log.advance_start(Offset(1)).await.unwrap();
