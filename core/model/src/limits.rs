@@ -60,3 +60,10 @@ pub const METADATA_SNAPSHOT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// About how large one piece of a metadata snapshot is, in bytes.
 pub const METADATA_SNAPSHOT_CHUNK_BYTES: usize = 256 * 1024;
+
+/// How much memory the arrays of a decoded message may take, as a multiple of its bytes. An element of one byte on the
+/// wire can be a struct of a hundred in memory; the largest honest ratio is about 13 (one-letter names).
+pub const DECODED_MEMORY_PER_BYTE_MAX: usize = 16;
+
+/// What the arrays of a decoded message may take however short it is, in bytes.
+pub const DECODED_MEMORY_MIN: usize = 4096;

@@ -15,10 +15,7 @@ impl Range {
     /// A range that holds no version: `none`.
     pub(crate) const NONE: Self = Self { min: 0, max: -1 };
     /// Every version: `0+`.
-    pub(crate) const ALL: Self = Self {
-        min: 0,
-        max: i16::MAX,
-    };
+    pub(crate) const ALL: Self = Self { min: 0, max: i16::MAX };
 
     pub(crate) fn is_none(self) -> bool {
         self.min > self.max
@@ -28,26 +25,17 @@ impl Range {
         let value = text.value();
         let number = |s: &str| {
             s.parse::<i16>().ok().filter(|n| *n >= 0).ok_or_else(|| {
-                Error::new(
-                    text.span(),
-                    format!("{value:?} is not a range of versions: write 3, 3+, 3-7 or none"),
-                )
+                Error::new(text.span(), format!("{value:?} is not a range of versions: write 3, 3+, 3-7 or none"))
             })
         };
         if value == "none" {
             return Ok(Self::NONE);
         }
         if let Some(min) = value.strip_suffix('+') {
-            return Ok(Self {
-                min: number(min)?,
-                max: i16::MAX,
-            });
+            return Ok(Self { min: number(min)?, max: i16::MAX });
         }
         match value.split_once('-') {
-            Some((min, max)) => Ok(Self {
-                min: number(min)?,
-                max: number(max)?,
-            }),
+            Some((min, max)) => Ok(Self { min: number(min)?, max: number(max)? }),
             None => number(&value).map(|n| Self { min: n, max: n }),
         }
     }
@@ -77,8 +65,7 @@ pub(crate) struct StructAttributes {
 
 impl StructAttributes {
     pub(crate) fn parse(input: &DeriveInput) -> Result<Self> {
-        let (mut name, mut api, mut kind, mut versions, mut flexible) =
-            (None, None, None, None, None);
+        let (mut name, mut api, mut kind, mut versions, mut flexible) = (None, None, None, None, None);
         for_each_argument(&input.attrs, "message", |key, stream| {
             match key.to_string().as_str() {
                 "name" => name = Some(value::<LitStr>(stream)?.value()),
@@ -91,35 +78,21 @@ impl StructAttributes {
                         "request" => Kind::Request,
                         "response" => Kind::Response,
                         _ => {
-                            return Err(Error::new(
-                                text.span(),
-                                "a message is a \"request\" or a \"response\"",
-                            ));
+                            return Err(Error::new(text.span(), "a message is a \"request\" or a \"response\""));
                         }
                     });
                 }
                 _ => {
-                    return Err(Error::new(
-                        key.span(),
-                        "expected api, kind, versions, flexible or name",
-                    ));
+                    return Err(Error::new(key.span(), "expected api, kind, versions, flexible or name"));
                 }
             }
             Ok(())
         })?;
         let top = match (api, kind, versions, flexible) {
             (None, None, None, None) => None,
-            (Some(api), Some(kind), Some(versions), Some(flexible)) => Some(Top {
-                api,
-                kind,
-                versions,
-                flexible,
-            }),
+            (Some(api), Some(kind), Some(versions), Some(flexible)) => Some(Top { api, kind, versions, flexible }),
             _ => {
-                return Err(Error::new(
-                    input.ident.span(),
-                    "a message needs api, kind, versions and flexible",
-                ));
+                return Err(Error::new(input.ident.span(), "a message needs api, kind, versions and flexible"));
             }
         };
         Ok(Self { name, top })
@@ -150,10 +123,7 @@ pub(crate) struct FieldAttributes<'a> {
 
 impl<'a> FieldAttributes<'a> {
     pub(crate) fn parse(field: &'a Field) -> Result<Self> {
-        let ident = field
-            .ident
-            .as_ref()
-            .ok_or_else(|| Error::new_spanned(field, "fields need names"))?;
+        let ident = field.ident.as_ref().ok_or_else(|| Error::new_spanned(field, "fields need names"))?;
         let (mut versions, mut nullable, mut tag, mut tagged) = (None, Range::NONE, None, None);
         let (mut default, mut ignorable) = (DefaultValue::Zero, false);
         for_each_argument(&field.attrs, "field", |key, stream| {
@@ -176,23 +146,14 @@ impl<'a> FieldAttributes<'a> {
             }
             Ok(())
         })?;
-        let versions = versions.ok_or_else(|| {
-            Error::new(ident.span(), "a field needs #[field(versions = \"...\")]")
-        })?;
+        let versions =
+            versions.ok_or_else(|| Error::new(ident.span(), "a field needs #[field(versions = \"...\")]"))?;
         let tag = match (tag, tagged) {
             (None, None) => None,
             (Some(tag), Some(range)) => Some((tag, range)),
             _ => return Err(Error::new(ident.span(), "tag and tagged belong together")),
         };
-        let field = Self {
-            ident,
-            ty: &field.ty,
-            versions,
-            nullable,
-            tag,
-            default,
-            ignorable,
-        };
+        let field = Self { ident, ty: &field.ty, versions, nullable, tag, default, ignorable };
         field.check()?;
         Ok(field)
     }
@@ -210,9 +171,7 @@ impl<'a> FieldAttributes<'a> {
             return wrong("an Option has no default but null");
         }
         if optional && self.tag.is_some() && !matches!(self.default, DefaultValue::Null) {
-            return wrong(
-                "a nullable tagged field must say default = null: leaving it out means that",
-            );
+            return wrong("a nullable tagged field must say default = null: leaving it out means that");
         }
         if self.is_records() && self.tag.is_some() {
             return wrong("records cannot be a tagged field");

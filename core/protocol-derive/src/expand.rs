@@ -11,52 +11,27 @@ use crate::attributes::{DefaultValue, FieldAttributes, Kind, Range, StructAttrib
 /// The implementations for one struct.
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let Data::Struct(data) = &input.data else {
-        return Err(Error::new(
-            input.ident.span(),
-            "a protocol message is a struct",
-        ));
+        return Err(Error::new(input.ident.span(), "a protocol message is a struct"));
     };
     let Fields::Named(named) = &data.fields else {
-        return Err(Error::new(
-            input.ident.span(),
-            "a protocol message has named fields",
-        ));
+        return Err(Error::new(input.ident.span(), "a protocol message has named fields"));
     };
     let attributes = StructAttributes::parse(input)?;
-    let mut fields = named
-        .named
-        .iter()
-        .map(FieldAttributes::parse)
-        .collect::<Result<Vec<_>>>()?;
+    let mut fields = named.named.iter().map(FieldAttributes::parse).collect::<Result<Vec<_>>>()?;
     let schema = schema(input, &attributes, &fields);
     let default = default(input, &fields);
     // Reading and writing follow the table's order, tagged fields the order of their tags.
-    let inline = fields
-        .iter()
-        .filter(|f| !always_tagged(f))
-        .map(read_inline)
-        .collect::<Vec<_>>();
-    let min_size = fields
-        .iter()
-        .filter(|f| !always_tagged(f))
-        .map(min_size)
-        .collect::<Vec<_>>();
+    let inline = fields.iter().filter(|f| !always_tagged(f)).map(read_inline).collect::<Vec<_>>();
+    let min_size = fields.iter().filter(|f| !always_tagged(f)).map(min_size).collect::<Vec<_>>();
     let write = fields.iter().map(write_inline).collect::<Vec<_>>();
     fields.retain(|f| f.tag.is_some());
     fields.sort_by_key(|f| f.tag.map(|(tag, _)| tag));
-    if let Some(pair) = fields
-        .windows(2)
-        .find(|w| w[0].tag.map(|t| t.0) == w[1].tag.map(|t| t.0))
-    {
+    if let Some(pair) = fields.windows(2).find(|w| w[0].tag.map(|t| t.0) == w[1].tag.map(|t| t.0)) {
         return Err(Error::new(pair[1].ident.span(), "this tag is taken"));
     }
     let (read_tagged, write_tagged) = (read_tagged(&fields), write_tagged(&fields));
     let name = &input.ident;
-    let message = attributes
-        .top
-        .as_ref()
-        .map(|top| message(input, top))
-        .transpose()?;
+    let message = attributes.top.as_ref().map(|top| message(input, top)).transpose()?;
     Ok(quote! {
         #default
         #schema
@@ -114,9 +89,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
 }
 
 fn always_tagged(field: &FieldAttributes<'_>) -> bool {
-    field.tag.is_some_and(|(_, range)| {
-        range.min <= field.versions.min && range.max >= field.versions.max
-    })
+    field.tag.is_some_and(|(_, range)| range.min <= field.versions.min && range.max >= field.versions.max)
 }
 
 /// A test that `context.version()` is in the range, or `None` where it always is.
@@ -133,9 +106,7 @@ fn test(range: Range) -> Option<TokenStream> {
 
 /// Like [`test`], for "the field is here and not a tagged one".
 fn inline_test(field: &FieldAttributes<'_>) -> Option<TokenStream> {
-    let tagged = field
-        .tag
-        .map(|(_, range)| test(range).unwrap_or_else(|| quote!(true)));
+    let tagged = field.tag.map(|(_, range)| test(range).unwrap_or_else(|| quote!(true)));
     match (test(field.versions), tagged) {
         (here, None) => here,
         (None, Some(tagged)) => Some(quote!(!(#tagged))),
@@ -192,8 +163,7 @@ fn read_value(field: &FieldAttributes<'_>) -> TokenStream {
     if !field.is_option() {
         return quote!(this.#ident = ::watershed_protocol::Wire::read(reader, context)?;);
     }
-    let nullable =
-        quote!(this.#ident = ::watershed_protocol::NullableWire::read_nullable(reader, context)?;);
+    let nullable = quote!(this.#ident = ::watershed_protocol::NullableWire::read_nullable(reader, context)?;);
     match test(nullable_test_range(field)) {
         None => nullable,
         Some(test) => quote! {
@@ -209,20 +179,13 @@ fn read_value(field: &FieldAttributes<'_>) -> TokenStream {
 /// The versions in which null has an encoding; all of them where that covers every version of the field.
 fn nullable_test_range(field: &FieldAttributes<'_>) -> Range {
     let (nullable, versions) = (field.nullable, field.versions);
-    if nullable.min <= versions.min && nullable.max >= versions.max {
-        Range::ALL
-    } else {
-        nullable
-    }
+    if nullable.min <= versions.min && nullable.max >= versions.max { Range::ALL } else { nullable }
 }
 
 fn read_inline(field: &FieldAttributes<'_>) -> TokenStream {
     let value = read_value(field);
     let name = field.ident.to_string();
-    when(
-        inline_test(field),
-        quote! { reader.at(<Self as ::watershed_protocol::schema::Fields>::NAME, #name); #value },
-    )
+    when(inline_test(field), quote! { reader.at(<Self as ::watershed_protocol::schema::Fields>::NAME, #name); #value })
 }
 
 fn read_tagged(fields: &[FieldAttributes<'_>]) -> TokenStream {
@@ -274,11 +237,7 @@ fn write_inline(field: &FieldAttributes<'_>) -> TokenStream {
     let name = field.ident.to_string();
     let at = quote!(writer.at(<Self as ::watershed_protocol::schema::Fields>::NAME, #name););
     let value = write_value(field);
-    let body = if always_tagged(field) {
-        quote!()
-    } else {
-        when(inline_test(field), quote! { #at #value })
-    };
+    let body = if always_tagged(field) { quote!() } else { when(inline_test(field), quote! { #at #value }) };
     // A value that this version cannot carry is an error, unless losing it is harmless.
     let refuse = match (field.ignorable, test(field.versions)) {
         (true, _) | (_, None) => quote!(),
@@ -327,17 +286,10 @@ fn write_tagged(fields: &[FieldAttributes<'_>]) -> TokenStream {
 
 fn min_size(field: &FieldAttributes<'_>) -> TokenStream {
     let ty = field.ty;
-    when(
-        inline_test(field),
-        quote!(size += <#ty as ::watershed_protocol::MinSize>::min_size(context);),
-    )
+    when(inline_test(field), quote!(size += <#ty as ::watershed_protocol::MinSize>::min_size(context);))
 }
 
-fn schema(
-    input: &DeriveInput,
-    attributes: &StructAttributes,
-    fields: &[FieldAttributes<'_>],
-) -> TokenStream {
+fn schema(input: &DeriveInput, attributes: &StructAttributes, fields: &[FieldAttributes<'_>]) -> TokenStream {
     let name = &input.ident;
     let shown = attributes.name.clone().unwrap_or_else(|| name.to_string());
     let entries = fields.iter().map(|field| {
@@ -392,17 +344,12 @@ fn message(input: &DeriveInput, top: &Top) -> Result<TokenStream> {
     let (kind, role) = match top.kind {
         Kind::Request => {
             let stem = text.strip_suffix("Request");
-            let stem =
-                stem.ok_or_else(|| Error::new(name.span(), "a request's name ends in Request"))?;
+            let stem = stem.ok_or_else(|| Error::new(name.span(), "a request's name ends in Request"))?;
             let response = format_ident!("{stem}Response");
-            let role =
-                quote!(impl ::watershed_protocol::Request for #name { type Response = #response; });
+            let role = quote!(impl ::watershed_protocol::Request for #name { type Response = #response; });
             (quote!(Request), role)
         }
-        Kind::Response => (
-            quote!(Response),
-            quote!(impl ::watershed_protocol::Response for #name {}),
-        ),
+        Kind::Response => (quote!(Response), quote!(impl ::watershed_protocol::Response for #name {})),
     };
     Ok(quote! {
         #[automatically_derived]

@@ -18,6 +18,8 @@
 
 mod attributes;
 mod expand;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -26,7 +28,5 @@ use syn::{DeriveInput, parse_macro_input};
 #[proc_macro_derive(Message, attributes(message, field))]
 pub fn derive_message(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    expand::expand(&input)
-        .unwrap_or_else(|error| error.to_compile_error())
-        .into()
+    expand::expand(&input).unwrap_or_else(|error| error.to_compile_error()).into()
 }

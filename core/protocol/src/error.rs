@@ -67,9 +67,6 @@ pub enum DecodeErrorKind {
     /// A text that is not UTF-8.
     #[error("the text is not UTF-8")]
     BadText,
-    /// The same tag twice, or tags out of order.
-    #[error("tag {0} is out of order")]
-    TagOrder(u32),
     /// A tagged field whose content is shorter than its announced size.
     #[error("{0} bytes are left over in the tagged field")]
     TaggedFieldTooLong(usize),

@@ -52,7 +52,7 @@ pub fn split_frame(received: &mut BytesMut, max: usize) -> Result<Option<Bytes>,
     Ok(Some(received.split_to(length).freeze()))
 }
 
-/// A request as a whole frame, its length included.
+/// A request as a whole frame, its length included, as one run of bytes: records are copied into it.
 ///
 /// # Errors
 /// If the version does not exist or cannot carry the request.
@@ -62,13 +62,35 @@ pub fn encode_request<R: Request>(
     correlation_id: i32,
     client_id: Option<&StrBytes>,
 ) -> Result<Bytes, EncodeError> {
+    write_request(request, version, correlation_id, client_id)?.into_bytes()
+}
+
+/// A request as a whole frame, its length included: the pieces to send, in order. Records are not copied.
+///
+/// # Errors
+/// If the version does not exist or cannot carry the request.
+pub fn encode_request_pieces<R: Request>(
+    request: &R,
+    version: i16,
+    correlation_id: i32,
+    client_id: Option<&StrBytes>,
+) -> Result<Vec<Piece>, EncodeError> {
+    Ok(write_request(request, version, correlation_id, client_id)?.finish())
+}
+
+fn write_request<R: Request>(
+    request: &R,
+    version: i16,
+    correlation_id: i32,
+    client_id: Option<&StrBytes>,
+) -> Result<Writer, EncodeError> {
     let header =
         RequestHeader { api_key: R::SCHEMA.api, api_version: version, correlation_id, client_id: client_id.cloned() };
     let mut writer = Writer::new();
     writer.put_i32(0);
     header.encode(&mut writer)?;
     request.encode(&mut writer, version)?;
-    close(writer)?.into_bytes()
+    close(writer)
 }
 
 /// A response as a whole frame, its length included: the pieces to send, in order. It is one piece unless the

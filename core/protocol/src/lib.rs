@@ -33,7 +33,7 @@ mod writer;
 pub use api::ApiKey;
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind};
 pub use error_code::ErrorCode;
-pub use frame::{encode_request, encode_response};
+pub use frame::{encode_request, encode_request_pieces, encode_response};
 pub use header::{RequestHeader, ResponseHeader};
 pub use reader::Reader;
 pub use records::{RecordBytes, Records};

@@ -6,16 +6,10 @@
 
 use bytes::Bytes;
 use watershed_model::TopicId;
+use watershed_model::limits::{DECODED_MEMORY_MIN, DECODED_MEMORY_PER_BYTE_MAX};
 
 use crate::wire::{Context, Wire};
 use crate::{DecodeError, DecodeErrorKind, StrBytes};
-
-/// How much memory the arrays of a message may take, as a multiple of its bytes. The largest honest ratio is about 8
-/// (an array of two-letter topic names).
-const MEMORY_PER_BYTE_MAX: usize = 16;
-
-/// What a message's arrays may take in any case, in bytes.
-const MEMORY_MIN: usize = 4096;
 
 /// A position in one message's bytes.
 #[derive(Debug)]
@@ -37,7 +31,7 @@ impl Reader {
     #[must_use]
     pub fn new(bytes: Bytes, message: &'static str, version: i16) -> Self {
         let end = bytes.len();
-        let memory_left = end.saturating_mul(MEMORY_PER_BYTE_MAX).max(MEMORY_MIN);
+        let memory_left = end.saturating_mul(DECODED_MEMORY_PER_BYTE_MAX).max(DECODED_MEMORY_MIN);
         Self { bytes, pos: 0, end, memory_left, message, version, owner: "", field: "" }
     }
 
@@ -322,10 +316,10 @@ impl Reader {
     }
 
     /// The tagged fields at the end of a struct. `known` reads the field of a tag and says whether it knows it;
-    /// the others are skipped, as the protocol demands.
+    /// the others are skipped, as the protocol demands. Like Kafka's own reader it does not insist on the tags' order.
     ///
     /// # Errors
-    /// If a field goes past the end or `known` left some of it, or tags do not rise.
+    /// If a field goes past the end or `known` left some of it.
     pub fn tagged_fields(
         &mut self,
         owner: &'static str,
@@ -333,14 +327,9 @@ impl Reader {
     ) -> Result<()> {
         self.at(owner, "tagged fields");
         let count = self.unsigned_varint()?;
-        let mut last = None;
         for _ in 0..count {
             self.at(owner, "tagged fields");
             let tag = self.unsigned_varint()?;
-            if last.is_some_and(|last| tag <= last) {
-                return Err(self.error(DecodeErrorKind::TagOrder(tag)));
-            }
-            last = Some(tag);
             let size = self.unsigned_varint()? as usize;
             self.need(size)?;
             let outer = std::mem::replace(&mut self.end, self.pos + size);
@@ -358,7 +347,7 @@ impl Reader {
     /// The tagged fields of a struct that knows none.
     ///
     /// # Errors
-    /// If they go past the end, or tags do not rise.
+    /// If they go past the end.
     pub fn skip_tagged_fields(&mut self, owner: &'static str) -> Result<()> {
         self.tagged_fields(owner, |_, _| Ok(false))
     }

@@ -201,8 +201,8 @@ fn random_headers_do_no_harm() {
 fn a_produce_request_takes_a_handful_of_allocations() {
     for version in [7, 9, 12, 13] {
         let mut request = ProduceRequest { acks: -1, timeout_ms: 1000, ..Default::default() };
-        let mut partition = messages::produce::PartitionProduceData::default();
-        partition.records = Some(Bytes::from(vec![7; 1000]).into());
+        let records = Some(Bytes::from(vec![7; 1000]).into());
+        let partition = messages::produce::PartitionProduceData { index: 0, records };
         let mut topic = messages::produce::TopicProduceData { partition_data: vec![partition], ..Default::default() };
         if version < 13 {
             topic.name = "orders".into();
@@ -220,8 +220,7 @@ fn a_produce_request_takes_a_handful_of_allocations() {
 
 #[test]
 fn a_small_response_takes_one_buffer() {
-    let mut partition = messages::produce::PartitionProduceResponse::default();
-    partition.base_offset = 42;
+    let partition = messages::produce::PartitionProduceResponse { base_offset: 42, ..Default::default() };
     let topic = messages::produce::TopicProduceResponse {
         name: "orders".into(),
         partition_responses: vec![partition],
