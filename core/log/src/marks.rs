@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use watershed_model::Offset;
-use watershed_storage::StorageError;
+use watershed_storage::{Ends, StorageError};
 
 /// An offset of a log that moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +50,11 @@ pub trait Listener: Send + Sync {
     /// Called once per registration; `tag` is what was given there.
     fn reached(&self, tag: u64, what: Reached);
 }
+
+/// Listeners that are to be called, once no lock is held.
+#[derive(Default)]
+#[must_use = "the listeners are waiting"]
+pub(crate) struct Due(Vec<(Waiting, Reached)>);
 
 struct Waiting {
     listener: Arc<dyn Listener>,
@@ -160,27 +165,41 @@ impl Marks {
         Passed { marks: Arc::clone(self), mark, threshold, state: PassedState::New }
     }
 
-    /// Moves a mark forward and calls whom it passes. Last stable follows the high watermark.
-    pub(crate) fn advance(&self, mark: Mark, to: Offset) {
-        let mut due = Vec::new();
+    /// Moves the high watermark forward, at most to the end, and the last stable offset with it.
+    pub(crate) fn advance_high_watermark(&self, to: Offset) {
+        let mut due = Due::default();
         {
             let mut waiters = self.waiters.lock();
-            self.raise(&mut waiters, mark, to, &mut due);
-            if mark == Mark::HighWatermark {
-                self.follow_stable(&mut waiters, &mut due);
+            let to = to.min(self.get(Mark::End));
+            self.raise(&mut waiters, Mark::HighWatermark, to, &mut due);
+            self.follow_stable(&mut waiters, &mut due);
+        }
+        self.call(due);
+    }
+
+    /// The log has grown to `to`; ignored if that was before a truncation.
+    pub(crate) fn grown(&self, to: Offset, generation: u64) {
+        let mut due = Due::default();
+        {
+            let mut waiters = self.waiters.lock();
+            if generation != waiters.generation {
+                return;
             }
+            self.raise(&mut waiters, Mark::End, to, &mut due);
         }
         self.call(due);
     }
 
     /// The backend reports what it has promised; ignored if it is from before a truncation.
     pub(crate) fn promised(&self, to: Offset, generation: u64, high_watermark_follows: bool) {
-        let mut due = Vec::new();
+        let mut due = Due::default();
         {
             let mut waiters = self.waiters.lock();
             if generation != waiters.generation {
                 return;
             }
+            // The promise may be heard of before the append that it is about has returned.
+            self.raise(&mut waiters, Mark::End, to, &mut due);
             self.raise(&mut waiters, Mark::Promised, to, &mut due);
             if high_watermark_follows {
                 self.raise(&mut waiters, Mark::HighWatermark, to, &mut due);
@@ -190,42 +209,45 @@ impl Marks {
         self.call(due);
     }
 
-    /// Sets where the first undecided transaction begins; `None` where everything is decided.
-    pub(crate) fn set_first_unstable(&self, first: Option<Offset>) {
+    /// Whether a transaction holds, or may hold, the last stable offset back.
+    pub(crate) fn is_unstable(&self) -> bool {
+        self.first_unstable.load(Ordering::Acquire) != i64::MAX
+    }
+
+    /// Sets where the first undecided transaction begins; `None` where everything is decided. The caller holds the lock
+    /// that orders these calls, so whoever is to be told comes back and is called by [`Marks::call`] outside it.
+    pub(crate) fn set_first_unstable(&self, first: Option<Offset>) -> Due {
         let first = first.map_or(i64::MAX, |o| o.0);
-        if self.first_unstable.load(Ordering::Acquire) == first {
-            return;
-        }
-        let mut due = Vec::new();
-        {
+        let mut due = Due::default();
+        if self.first_unstable.load(Ordering::Acquire) != first {
             let mut waiters = self.waiters.lock();
             self.first_unstable.store(first, Ordering::Release);
             self.follow_stable(&mut waiters, &mut due);
         }
-        self.call(due);
+        due
     }
 
-    /// After a truncation (or a reset) to `end`: marks fall, waiters look again.
-    pub(crate) fn truncated(&self, start: Offset, promised: Offset, end: Offset, generation: u64) {
+    /// After a truncation: marks fall, waiters look again.
+    pub(crate) fn truncated(&self, ends: &Ends) {
         let due = {
             let mut waiters = self.waiters.lock();
-            waiters.generation = generation;
-            self.start.store(start.0, Ordering::Release);
-            for mark in [Mark::Promised, Mark::HighWatermark, Mark::LastStable, Mark::End] {
-                let bound = if mark == Mark::End { end } else { promised.min(end) };
-                self.offsets[mark as usize].fetch_min(bound.0, Ordering::AcqRel);
-                self.offsets[mark as usize].fetch_max(start.0, Ordering::AcqRel);
+            waiters.generation = ends.generation;
+            self.start.store(ends.start.0, Ordering::Release);
+            self.offsets[Mark::End as usize].store(ends.end.0, Ordering::Release);
+            self.offsets[Mark::Promised as usize].store(ends.promised.0, Ordering::Release);
+            for mark in [Mark::HighWatermark, Mark::LastStable] {
+                self.offsets[mark as usize].fetch_min(ends.end.0, Ordering::AcqRel);
             }
-            self.offsets[Mark::End as usize].store(end.0, Ordering::Release);
             self.take_all(&mut waiters)
         };
-        self.call(due.into_iter().map(|w| (w, Reached::Disturbed)).collect());
+        let all = due.into_iter().map(|w| (w, Reached::Disturbed));
+        self.call(Due(all.collect()));
     }
 
     /// Calls everyone: something about the partition changed.
     pub(crate) fn disturb(&self) {
         let due = self.take_all(&mut self.waiters.lock());
-        self.call(due.into_iter().map(|w| (w, Reached::Disturbed)).collect());
+        self.call(Due(due.into_iter().map(|w| (w, Reached::Disturbed)).collect()));
     }
 
     /// Calls everyone with an error, now and in future.
@@ -238,19 +260,20 @@ impl Marks {
             waiters.closed = Some(error.clone());
             self.take_all(&mut waiters)
         };
-        self.call(due.into_iter().map(|w| (w, Reached::Closed(error.clone()))).collect());
+        let all = due.into_iter().map(|w| (w, Reached::Closed(error.clone())));
+        self.call(Due(all.collect()));
     }
 
     fn take_all(&self, waiters: &mut Waiters) -> Vec<Waiting> {
         waiters.by_mark.iter_mut().flat_map(|map| std::mem::take(map).into_values()).collect()
     }
 
-    fn follow_stable(&self, waiters: &mut Waiters, due: &mut Vec<(Waiting, Reached)>) {
+    fn follow_stable(&self, waiters: &mut Waiters, due: &mut Due) {
         let stable = self.get(Mark::HighWatermark).0.min(self.first_unstable.load(Ordering::Acquire));
         self.raise(waiters, Mark::LastStable, Offset(stable), due);
     }
 
-    fn raise(&self, waiters: &mut Waiters, mark: Mark, to: Offset, due: &mut Vec<(Waiting, Reached)>) {
+    fn raise(&self, waiters: &mut Waiters, mark: Mark, to: Offset, due: &mut Due) {
         let before = self.offsets[mark as usize].fetch_max(to.0, Ordering::AcqRel);
         let map = &mut waiters.by_mark[mark as usize];
         if before >= to.0 || map.is_empty() {
@@ -259,15 +282,16 @@ impl Marks {
         // Thresholds below `to` are passed; those at or above it stay.
         let stay = map.split_off(&(to, 0));
         let passed = std::mem::replace(map, stay);
-        due.extend(passed.into_values().map(|w| (w, Reached::Passed(to))));
+        due.0.extend(passed.into_values().map(|w| (w, Reached::Passed(to))));
     }
 
-    fn call(&self, due: Vec<(Waiting, Reached)>) {
-        if due.is_empty() {
+    /// Calls those whom a move of a mark concerns.
+    pub(crate) fn call(&self, due: Due) {
+        if due.0.is_empty() {
             return;
         }
-        self.parked.fetch_sub(due.len() as u64, Ordering::Relaxed);
-        for (waiting, what) in due {
+        self.parked.fetch_sub(due.0.len() as u64, Ordering::Relaxed);
+        for (waiting, what) in due.0 {
             waiting.listener.reached(waiting.tag, what);
         }
     }

@@ -124,26 +124,28 @@ impl UnifiedLog {
         let mut header = batch.header;
         header.base_offset = base;
         header.leader_epoch = epoch;
-        let ticket = self.log.append(vec![frame(&header, batch.body)])?;
+        let ticket = self.append_frame(&state, &header, batch.body)?;
 
         // The backend has it: from here on nothing may fail.
         state.end = header.next_offset();
         state.producers.applied(&header, base, now);
         state.epochs.assign(epoch, base);
-        let active = &mut state.active;
-        active.bytes += u64::from(header.total_bytes);
-        active.first_timestamp.get_or_insert(header.max_timestamp);
+        state.active.bytes += u64::from(header.total_bytes);
+        state.active.first_timestamp.get_or_insert(header.max_timestamp);
         state.unsaved_bytes += u64::from(header.total_bytes);
         let elapsed = self.elapsed_ms();
         state.unsaved_since_ms.get_or_insert(elapsed);
-        if header.is_transactional() {
-            self.marks.set_first_unstable(state.producers.first_unstable());
-        }
-        self.marks.advance(Mark::End, state.end);
         self.checkpoint_if_large(&mut state);
-        let ticket = self.follow(&mut state, ticket);
+        let generation = state.generation;
+        let must_follow = !ticket.is_ripe() && !state.following;
+        state.following |= must_follow;
         drop(state);
 
+        self.marks.grown(header.next_offset(), generation);
+        if must_follow {
+            (self.context.spawn)(Box::pin(Arc::clone(self).follow_promises()));
+        }
+        let ticket = self.watch_ticket(ticket, generation);
         Ok(Appended {
             base_offset: base,
             last_offset: header.last_offset(),
@@ -261,22 +263,29 @@ impl UnifiedLog {
         Ok(())
     }
 
-    /// Makes sure that somebody learns when the append is promised, even if its ticket is dropped (acks=0).
-    fn follow(self: &Arc<Self>, state: &mut State, ticket: Ticket) -> AppendTicket {
-        let generation = self.log.ends().generation;
-        if ticket.is_ripe() {
-            self.marks.promised(ticket.range().end, generation, self.is_sole_replica());
-            return AppendTicket(Waiting::Ripe);
+    /// Hands the frame over. A transaction holds the last stable offset back before its first record can be read.
+    fn append_frame(&self, state: &State, header: &BatchHeader, body: bytes::Bytes) -> Result<Ticket, StorageError> {
+        let first_unstable = state.producers.first_unstable();
+        let begins = header.is_transactional() && first_unstable.is_none();
+        if begins {
+            let due = self.marks.set_first_unstable(Some(header.base_offset));
+            self.marks.call(due);
         }
-        if !state.following {
-            state.following = true;
-            (self.context.spawn)(Box::pin(Arc::clone(self).follow_promises()));
+        let appended = self.log.append(vec![frame(header, body)]);
+        if begins && appended.is_err() {
+            let due = self.marks.set_first_unstable(first_unstable);
+            self.marks.call(due);
         }
-        AppendTicket(Waiting::Storage { ticket, log: Arc::clone(self), generation })
+        appended
     }
 
-    fn is_sole_replica(&self) -> bool {
-        self.sole_replica.load(std::sync::atomic::Ordering::Acquire)
+    fn watch_ticket(self: &Arc<Self>, ticket: Ticket, generation: u64) -> AppendTicket {
+        if ticket.is_ripe() {
+            self.promised_to(ticket.range().end, generation);
+            AppendTicket(Waiting::Ripe)
+        } else {
+            AppendTicket(Waiting::Storage { ticket, log: Arc::clone(self), generation })
+        }
     }
 
     /// Runs while something is unpromised: one wake-up per round of the backend, however many appends it covers.

@@ -65,6 +65,8 @@ struct State {
     producers: ProducerStates,
     epochs: LeaderEpochCache,
     end: Offset,
+    /// The backend's count of truncations.
+    generation: u64,
     active: Active,
     /// Bytes appended since the last checkpoint.
     unsaved_bytes: u64,
@@ -182,21 +184,25 @@ impl UnifiedLog {
 
     /// Moves the high watermark forward, at most to the end.
     pub fn set_high_watermark(&self, to: Offset) {
-        self.advance_high_watermark(to.min(self.end()));
+        self.advance_high_watermark(to);
     }
 
     fn advance_high_watermark(&self, to: Offset) {
-        self.marks.advance(Mark::HighWatermark, to);
+        self.marks.advance_high_watermark(to);
         self.settle_transactions();
     }
 
     /// Ended transactions stop holding the last stable offset back once their markers are below the high watermark.
     fn settle_transactions(&self) {
-        let mut state = self.state.lock();
-        if state.producers.awaits_high_watermark() {
-            state.producers.high_watermark_reached(self.high_watermark());
-            self.marks.set_first_unstable(state.producers.first_unstable());
+        if !self.marks.is_unstable() {
+            return;
         }
+        let due = {
+            let mut state = self.state.lock();
+            state.producers.high_watermark_reached(self.high_watermark());
+            self.marks.set_first_unstable(state.producers.first_unstable())
+        };
+        self.marks.call(due);
     }
 
     /// The backend has promised everything below `to`.

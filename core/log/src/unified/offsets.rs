@@ -122,7 +122,7 @@ impl UnifiedLog {
 
     fn record_in(&self, batch: &RecordBatch, time: Timestamp) -> Result<Option<OffsetAtTime>, RecordError> {
         let header = &batch.header;
-        if header.max_timestamp < time || header.is_control() {
+        if header.max_timestamp < time {
             return Ok(None);
         }
         let start = self.start();

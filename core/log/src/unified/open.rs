@@ -49,11 +49,13 @@ impl UnifiedLog {
         epochs.truncate_from_start(ends.start);
         epochs.truncate_from_end(ends.end);
         let marks = Marks::new(ends.start, ends.promised, ends.end, ends.generation);
-        marks.set_first_unstable(producers.first_unstable());
+        let due = marks.set_first_unstable(producers.first_unstable());
+        marks.call(due);
         let state = State {
             producers,
             epochs,
             end: ends.end,
+            generation: ends.generation,
             active: Active::of(&log.segments(), ends.end, now),
             unsaved_bytes: 0,
             unsaved_since_ms: None,

@@ -66,7 +66,7 @@ impl UnifiedLog {
     /// start offset. Durable on return.
     ///
     /// # Errors
-    /// [`LogError::OffsetOutOfRange`] above the high watermark, [`LogError::Policy`] where the topic does not delete,
+    /// [`LogError::OffsetOutOfRange`] above the high watermark, [`LogError::Policy`] where the topic only compacts,
     /// [`LogError::Storage`].
     pub async fn delete_records_before(&self, before: Option<Offset>) -> Result<Offset, LogError> {
         if !self.config.load().cleanup.delete {
@@ -78,6 +78,15 @@ impl UnifiedLog {
             return Err(LogError::OffsetOutOfRange { offset: to, start: self.start(), end: high_watermark });
         }
         if to > self.start() {
+            // What the deleted records say of their producers must outlive them.
+            let saved = {
+                let mut state = self.state.lock();
+                if state.cutting {
+                    return Err(StorageError::Gone.into());
+                }
+                self.checkpoint(&mut state)?
+            };
+            saved.await?;
             self.move_start(to).await?;
         }
         Ok(self.start())
@@ -105,11 +114,39 @@ impl UnifiedLog {
         let (producers, mut epochs, _) = recover(&*self.log, self.tp, &ends, now).await?;
         epochs.truncate_from_start(ends.start);
         epochs.truncate_from_end(ends.end);
+        let first_unstable = producers.first_unstable();
+        {
+            let mut state = self.state.lock();
+            state.producers = producers;
+            state.epochs = epochs;
+            state.end = ends.end;
+            state.generation = ends.generation;
+            state.active = Active::of(&self.log.segments(), ends.end, now);
+            state.cutting = false;
+        }
+        self.marks.truncated(&ends);
+        let due = self.marks.set_first_unstable(first_unstable);
+        self.marks.call(due);
+        Ok(())
+    }
+}
+
+impl UnifiedLog {
+    /// Empties the log and lets it go on at `next`, above every offset it gave out before: how the log of a storage that
+    /// forgets begins after a restart. Appends fail meanwhile.
+    ///
+    /// # Errors
+    /// [`LogError::Storage`]; the log takes no appends after an error.
+    pub async fn start_over_at(&self, next: Offset) -> Result<(), LogError> {
+        self.state.lock().cutting = true;
+        self.log.reset(next, Vec::new()).await?;
+        let now = self.context.clock.now();
+        let ends = self.log.ends();
         let mut state = self.state.lock();
         self.marks.truncated(ends.start, ends.promised, ends.end, ends.generation);
-        self.marks.set_first_unstable(producers.first_unstable());
-        state.producers = producers;
-        state.epochs = epochs;
+        self.marks.set_first_unstable(None);
+        state.producers = Default::default();
+        state.epochs = Default::default();
         state.end = ends.end;
         state.active = Active::of(&self.log.segments(), ends.end, now);
         state.cutting = false;

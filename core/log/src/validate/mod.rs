@@ -72,9 +72,7 @@ pub fn validate(
     check_header(&batch.header, origin)?;
     let codec = check_codec(&batch.header, origin)?;
     let target = match config.compression {
-        CompressionPolicy::Codec(target, level) if target != codec && !batch.header.is_control() => {
-            Some((target, level))
-        }
+        CompressionPolicy::Codec(target, level) if target != codec => Some((target, level)),
         _ => None,
     };
     let mut out = match target {
@@ -139,11 +137,11 @@ fn check_header(header: &BatchHeader, origin: Origin) -> Result<(), LogError> {
             header.record_count, header.last_offset_delta
         )));
     }
+    if header.is_control() {
+        return Err(LogError::invalid("control batches are written by the broker alone"));
+    }
     if matches!(origin, Origin::Coordinator) {
         return Ok(());
-    }
-    if header.is_control() {
-        return Err(LogError::invalid("clients may not write control batches"));
     }
     if header.has_producer_id() && header.base_sequence < 0 {
         return Err(LogError::invalid(format!(
