@@ -32,11 +32,13 @@ macro_rules! apis {
                 }
             }
 
-            /// The first flexible version (KIP-482), or `i16::MAX` where none is.
-            const fn first_flexible_version(self) -> i16 {
-                match self {
+            /// The versions with compact lengths and tagged fields (KIP-482).
+            #[must_use]
+            pub const fn flexible_versions(self) -> VersionRange {
+                let first = match self {
                     $(Self::$name => $flexible,)*
-                }
+                };
+                if first == NEVER { VersionRange::NONE } else { VersionRange::new(first, i16::MAX) }
             }
         }
 
@@ -212,8 +214,7 @@ impl ApiKey {
     /// Whether a version has compact lengths and tagged fields (KIP-482).
     #[must_use]
     pub const fn is_flexible(self, version: i16) -> bool {
-        let first = self.first_flexible_version();
-        first != NEVER && version >= first
+        self.flexible_versions().contains(version)
     }
 
     /// The version of the header in front of a request.

@@ -3,6 +3,24 @@
 //! A message is a plain struct in `messages/`, one file per API; `#[derive(Message)]` turns the version ranges
 //! on its fields into the codec. [`Message::decode`] and [`encode_response`] are the usual ways in.
 //!
+//! ```
+//! use bytes::BytesMut;
+//! use watershed_protocol::messages::ListOffsetsRequest;
+//! use watershed_protocol::{Message, RequestHeader, encode_request, frame};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A client: one frame, ready to send.
+//! let request = ListOffsetsRequest { replica_id: -1, ..Default::default() };
+//! let mut received = BytesMut::from(&encode_request(&request, 11, 1, None)?[..]);
+//! // A broker: the frame, its header, its body.
+//! let frame = frame::split_frame(&mut received, 1024)?.expect("it has all come");
+//! let (header, body) = RequestHeader::decode(frame)?;
+//! assert_eq!(header.api_key, 2);
+//! assert_eq!(ListOffsetsRequest::decode(body, header.api_version)?, request);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Invariants:
 //! - A peer's bytes never cause a panic, and never an allocation out of proportion to their number: each count
 //!   and length is checked against the bytes that remain, and a whole message against a memory budget.

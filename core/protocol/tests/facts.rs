@@ -8,7 +8,7 @@
 //! To write the file from the jar: `UPDATE_FACTS=1 cargo test -p watershed-protocol --test facts`.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
@@ -23,6 +23,8 @@ use watershed_protocol::schema::{DefaultSchema, FieldSchema, Kind, StructSchema,
 const FACTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/facts.txt");
 
 const JAR_IN_MAVEN: &str = ".m2/repository/org/apache/kafka/kafka-clients/4.2.0/kafka-clients-4.2.0.jar";
+
+type Jar = zip::ZipArchive<File>;
 
 #[test]
 fn our_tables_hold_the_committed_facts() {
@@ -92,6 +94,9 @@ fn our_facts() -> String {
         writeln!(facts, "{name} {kind} key {api} versions {versions} flexible {flexible}").unwrap();
         our_fields(&mut facts, 1, &schema.body);
     }
+    for api in ApiKey::ALL {
+        writeln!(facts, "api {} {api} flexible {}", api.get(), api.flexible_versions()).unwrap();
+    }
     facts
 }
 
@@ -147,26 +152,38 @@ fn jar_facts(jar: &Path) -> String {
     let mut jar = zip::ZipArchive::new(File::open(jar).unwrap()).unwrap();
     let mut facts = String::new();
     for schema in SCHEMAS {
-        let mut text = String::new();
-        let path = format!("common/message/{}.json", schema.body.name);
-        jar.by_name(&path).unwrap().read_to_string(&mut text).unwrap();
-        let message: Value = serde_json::from_str(&without_comments(&text)).unwrap();
+        let message = definition(&mut jar, &format!("common/message/{}.json", schema.body.name));
         let text = |key: &str| message[key].as_str().unwrap();
-        writeln!(
-            facts,
-            "{} {} key {} versions {} flexible {}",
-            text("name"),
-            text("type"),
-            message["apiKey"],
-            text("validVersions"),
-            text("flexibleVersions"),
-        )
-        .unwrap();
+        let (name, kind, key) = (text("name"), text("type"), &message["apiKey"]);
+        let (versions, flexible) = (text("validVersions"), text("flexibleVersions"));
+        writeln!(facts, "{name} {kind} key {key} versions {versions} flexible {flexible}").unwrap();
         let common = message["commonStructs"].as_array().cloned().unwrap_or_default();
         let common = common.iter().map(|c| (c["name"].as_str().unwrap(), &c["fields"])).collect();
         jar_fields(&mut facts, 1, &message["fields"], &common);
     }
+    facts.push_str(&jar_apis(&mut jar));
     facts
+}
+
+/// Every API in the jar, by number, with its flexible versions; an API that Kafka has removed has none.
+fn jar_apis(jar: &mut Jar) -> String {
+    let is_request = |path: &String| path.starts_with("common/message/") && path.ends_with("Request.json");
+    let paths: Vec<_> = jar.file_names().map(|path| path.unwrap().into_owned()).filter(is_request).collect();
+    let mut apis = BTreeMap::new();
+    for path in paths {
+        let message = definition(jar, &path);
+        let key = message["apiKey"].as_i64().unwrap();
+        let name = message["name"].as_str().unwrap().trim_end_matches("Request");
+        let flexible = message["flexibleVersions"].as_str().unwrap_or("none");
+        apis.insert(key, format!("api {key} {name} flexible {flexible}\n"));
+    }
+    apis.into_values().collect()
+}
+
+fn definition(jar: &mut Jar, path: &str) -> Value {
+    let mut text = String::new();
+    jar.by_name(path).unwrap().read_to_string(&mut text).unwrap();
+    serde_json::from_str(&without_comments(&text)).unwrap()
 }
 
 fn jar_fields(facts: &mut String, depth: usize, fields: &Value, common: &HashMap<&str, &Value>) {

@@ -63,7 +63,7 @@ macro_rules! property_tests {
             use super::*;
 
             proptest! {
-                #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+                #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
                 #[test]
                 fn both_codecs_agree(choices in vec(any::<u8>(), 0..400)) {
