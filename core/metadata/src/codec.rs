@@ -44,6 +44,31 @@ pub enum CodecError {
 pub fn encode_batch(records: &[MetadataRecord]) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_BYTES];
     Encoder::new(&mut bytes).encode(records).expect("writing to memory cannot fail");
+    sealed(bytes)
+}
+
+/// Many records as several batches of a little more than `chunk_bytes` each, made one at a time.
+pub fn encode_chunks(
+    records: impl Iterator<Item = MetadataRecord>,
+    chunk_bytes: usize,
+) -> impl Iterator<Item = Vec<u8>> {
+    let mut records = records.peekable();
+    std::iter::from_fn(move || {
+        records.peek()?;
+        let mut encoder = Encoder::new(vec![0; HEADER_BYTES]);
+        encoder.begin_array().expect("writing to memory cannot fail");
+        while encoder.writer().len() < chunk_bytes
+            && let Some(record) = records.next()
+        {
+            encoder.encode(record).expect("writing to memory cannot fail");
+        }
+        encoder.end().expect("writing to memory cannot fail");
+        Some(sealed(encoder.into_writer()))
+    })
+}
+
+/// Fills in the header.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let checksum = crc32c::crc32c(&bytes[HEADER_BYTES..]);
     bytes[0] = VERSION;
     bytes[1..HEADER_BYTES].copy_from_slice(&checksum.to_be_bytes());

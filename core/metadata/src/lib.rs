@@ -19,7 +19,7 @@ mod features;
 mod image;
 mod record;
 
-pub use codec::{CodecError, decode_batch, encode_batch};
+pub use codec::{CodecError, decode_batch, encode_batch, encode_chunks};
 pub use delta::{Change, MetadataDelta};
 pub use features::{FeatureRange, METADATA_VERSION, METADATA_VERSION_LEVEL, supported_features};
 pub use image::{ApplyError, Broker, ConfigMap, MetadataImage, Partition, Topic};
