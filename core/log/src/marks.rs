@@ -237,6 +237,7 @@ impl Marks {
             self.offsets[Mark::Promised as usize].store(ends.promised.0, Ordering::Release);
             for mark in [Mark::HighWatermark, Mark::LastStable] {
                 self.offsets[mark as usize].fetch_min(ends.end.0, Ordering::AcqRel);
+                self.offsets[mark as usize].fetch_max(ends.start.0, Ordering::AcqRel);
             }
             self.take_all(&mut waiters)
         };

@@ -1,11 +1,12 @@
 //! Deleting: by time, by size, by request; and cutting the end off.
 
 use watershed_model::{Offset, Timestamp};
-use watershed_storage::{SegmentMeta, StorageError};
+use watershed_storage::{Ends, SegmentMeta, StorageError};
 
 use super::open::recover;
 use super::{Active, UnifiedLog};
-use crate::{LogConfig, LogError};
+use crate::producers::ProducerStates;
+use crate::{LeaderEpochCache, LogConfig, LogError};
 
 /// Why a segment went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +70,9 @@ impl UnifiedLog {
     /// [`LogError::OffsetOutOfRange`] above the high watermark, [`LogError::Policy`] where the topic only compacts,
     /// [`LogError::Storage`].
     pub async fn delete_records_before(&self, before: Option<Offset>) -> Result<Offset, LogError> {
-        if !self.config.load().cleanup.delete {
-            return Err(LogError::Policy("records can be deleted only where cleanup.policy includes delete"));
+        let cleanup = self.config.load().cleanup;
+        if cleanup.compact && !cleanup.delete {
+            return Err(LogError::Policy("records of a topic with cleanup.policy=compact cannot be deleted"));
         }
         let high_watermark = self.high_watermark();
         let to = before.unwrap_or(high_watermark);
@@ -114,7 +116,26 @@ impl UnifiedLog {
         let (producers, mut epochs, _) = recover(&*self.log, self.tp, &ends, now).await?;
         epochs.truncate_from_start(ends.start);
         epochs.truncate_from_end(ends.end);
+        self.install(producers, epochs, &ends);
+        Ok(())
+    }
+
+    /// Empties the log and lets it go on at `next`, above every offset it gave out before: how the log of a storage that
+    /// forgets begins after a restart. Appends fail meanwhile.
+    ///
+    /// # Errors
+    /// [`LogError::Storage`]; the log takes no appends after an error.
+    pub async fn start_over_at(&self, next: Offset) -> Result<(), LogError> {
+        self.state.lock().cutting = true;
+        self.log.reset(next, Vec::new()).await?;
+        self.install(ProducerStates::default(), LeaderEpochCache::default(), &self.log.ends());
+        Ok(())
+    }
+
+    /// The log has other ends than before: takes over what is true there and goes on.
+    fn install(&self, producers: ProducerStates, epochs: LeaderEpochCache, ends: &Ends) {
         let first_unstable = producers.first_unstable();
+        let now = self.context.clock.now();
         {
             let mut state = self.state.lock();
             state.producers = producers;
@@ -124,33 +145,10 @@ impl UnifiedLog {
             state.active = Active::of(&self.log.segments(), ends.end, now);
             state.cutting = false;
         }
-        self.marks.truncated(&ends);
+        self.marks.truncated(ends);
         let due = self.marks.set_first_unstable(first_unstable);
         self.marks.call(due);
-        Ok(())
-    }
-}
-
-impl UnifiedLog {
-    /// Empties the log and lets it go on at `next`, above every offset it gave out before: how the log of a storage that
-    /// forgets begins after a restart. Appends fail meanwhile.
-    ///
-    /// # Errors
-    /// [`LogError::Storage`]; the log takes no appends after an error.
-    pub async fn start_over_at(&self, next: Offset) -> Result<(), LogError> {
-        self.state.lock().cutting = true;
-        self.log.reset(next, Vec::new()).await?;
-        let now = self.context.clock.now();
-        let ends = self.log.ends();
-        let mut state = self.state.lock();
-        self.marks.truncated(ends.start, ends.promised, ends.end, ends.generation);
-        self.marks.set_first_unstable(None);
-        state.producers = Default::default();
-        state.epochs = Default::default();
-        state.end = ends.end;
-        state.active = Active::of(&self.log.segments(), ends.end, now);
-        state.cutting = false;
-        Ok(())
+        self.promised_to(ends.promised, ends.generation);
     }
 }
 
