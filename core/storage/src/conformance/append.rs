@@ -111,7 +111,7 @@ pub(super) async fn progress_tells_of_every_promise(subject: Subject) -> Outcome
         log.append(&[one]).await?;
     }
     let told = waiter.await.unwrap_or_else(|e| Err(format!("the waiter stopped: {e}")));
-    holds!(told.is_ok(), "progress: the ends, and their changes", "{}", told.unwrap_err());
+    holds!(told.is_ok(), "progress: the ends, and their changes", "{}", told.err().unwrap_or_default());
     let (ends, latest) = (log.ends()?, *log.log.progress().borrow());
     holds!(latest == ends, "progress is the same as ends", "{latest:?}, {ends:?}");
     Ok(())

@@ -1,14 +1,19 @@
 //! From open to destroy: what a backend lists, what outlives a handle, a restart, a deletion.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::watch;
 use watershed_model::{Offset, Timestamp};
 
 use super::harness::{Log, blob, config, frame, frames, gather, partition, wire};
 use super::segments::checked;
 use super::{Outcome, Says, Subject, fails, holds};
 use crate::framing::BatchFraming;
-use crate::{Frame, StorageError};
+use crate::{Ends, Frame, StorageError};
+
+/// How long a progress sender may outlive its log.
+const SENDER_SECONDS_MAX: u64 = 5;
 
 pub(super) async fn a_new_log_is_empty_at_zero(subject: Subject) -> Outcome {
     const SENTENCE: &str = "open makes an empty log at offset 0 where there is none";
@@ -152,6 +157,17 @@ async fn is_gone(log: &Log, sentence: &str) -> Outcome {
     Ok(())
 }
 
+async fn sender_goes(progress: &mut watch::Receiver<Ends>) -> Outcome {
+    let ended = async { while progress.changed().await.is_ok() {} };
+    let in_time = tokio::time::timeout(Duration::from_secs(SENDER_SECONDS_MAX), ended).await;
+    holds!(
+        in_time.is_ok(),
+        "progress: the sender goes when the log is destroyed or closed",
+        "it is still there after {SENDER_SECONDS_MAX} s"
+    );
+    Ok(())
+}
+
 pub(super) async fn a_closed_handle_is_gone(subject: Subject) -> Outcome {
     let log = subject.open(0).await?;
     let all = frames(0, 10);
@@ -159,8 +175,7 @@ pub(super) async fn a_closed_handle_is_gone(subject: Subject) -> Outcome {
     let mut progress = log.log.progress();
     progress.mark_unchanged();
     log.close().await?;
-    let ended = async { while progress.changed().await.is_ok() {} };
-    ended.await;
+    sender_goes(&mut progress).await?;
     is_gone(&log, "a closed log's handle fails with Gone").await?;
     let again = subject.open(0).await?;
     is_gone(&log, "a closed handle stays Gone when the log is opened again").await?;
@@ -185,7 +200,7 @@ pub(super) async fn destroy_removes_and_handles_are_gone(subject: Subject) -> Ou
         }
         let destroyed = storage.destroy(partition(0)).await;
         destroyed.says("destroy removes a partition's log, open or not")?;
-        while progress.changed().await.is_ok() {}
+        sender_goes(&mut progress).await?;
         is_gone(&log, "Handles that were open fail with Gone from then on").await?;
         let settled = unripe.await;
         holds!(
