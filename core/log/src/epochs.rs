@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn assigning() {
-        let cases: [(&[(i32, i64)], &[(i32, i64)]); 6] = [
+        type Entries<'a> = &'a [(i32, i64)];
+        let cases: [(Entries<'_>, Entries<'_>); 6] = [
             (&[(-1, 0)], &[]),
             (&[(0, 0), (0, 5)], &[(0, 0)]),
             (&[(0, 0), (2, 10)], &[(0, 0), (2, 10)]),

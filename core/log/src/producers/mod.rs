@@ -94,10 +94,8 @@ impl ProducerStates {
         }
         let entry = self.producers.get(&header.producer_id);
         let is_client = matches!(origin, Origin::Client { .. });
-        if is_client {
-            if let Some(meta) = entry.and_then(|e| e.duplicate_of(header)) {
-                return Ok(Admission::Duplicate(meta));
-            }
+        if is_client && let Some(meta) = entry.and_then(|e| e.duplicate_of(header)) {
+            return Ok(Admission::Duplicate(meta));
         }
         if let Some(entry) = entry.filter(|e| header.producer_epoch < e.epoch) {
             return Err(LogError::InvalidProducerEpoch {

@@ -64,8 +64,11 @@ impl Log {
     }
 }
 
-/// Runs batches of (producer, epoch, first sequence, records) and compares each answer.
-fn script(steps: &[((i64, i16, i32, i32), &str)]) {
+/// Producer, epoch, first sequence, records.
+type Step = (i64, i16, i32, i32);
+
+/// Sends batches and compares each answer.
+fn script(steps: &[(Step, &str)]) {
     let mut log = Log::default();
     for (n, ((id, epoch, sequence, count), expect)) in steps.iter().enumerate() {
         assert_eq!(log.send(header(*id, *epoch, *sequence, *count)), *expect, "step {n} of {steps:?}");

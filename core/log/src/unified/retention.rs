@@ -50,7 +50,9 @@ impl UnifiedLog {
                 if state.cutting || state.end != to { None } else { Some(self.roll_locked(&mut state, now)?) }
             };
             match rolled {
-                Some(ticket) => drop(ticket.await?),
+                Some(ticket) => {
+                    ticket.await?;
+                }
                 None => {
                     outcome.deleted.pop();
                     let Some((last, _)) = outcome.deleted.last() else { return Ok(outcome) };
