@@ -68,8 +68,7 @@ impl Admin {
     /// The broker's refusal, such as `UNKNOWN_TOPIC_OR_PARTITION` (at once: a topic that is not there is not waited for).
     pub async fn delete_topic(&self, name: &str) -> Result<(), ClientError> {
         let what = format!("deleting topic {name:?}");
-        let result = self
-            .client
+        self.client
             .retry(&what, || async {
                 let connection = self.client.any_broker().await?;
                 let version = connection.version_of::<DeleteTopicsRequest>()?;
@@ -86,8 +85,7 @@ impl Admin {
                 let message = result.error_message.as_deref();
                 final_if_unknown(ClientError::check(result.error_code, message, || what.clone()))
             })
-            .await?;
-        result
+            .await?
     }
 
     /// Grows a topic to `count` partitions.
@@ -101,16 +99,14 @@ impl Admin {
             validate_only,
         };
         let what = format!("growing topic {topic:?} to {count} partitions");
-        let result = self
-            .client
+        self.client
             .retry(&what, || async {
                 let response = self.client.call_any(&request).await?;
                 let result = response.results.first().ok_or_else(|| no_result(&what))?;
                 let message = result.error_message.as_deref();
                 final_if_unknown(ClientError::check(result.error_code, message, || what.clone()))
             })
-            .await?;
-        result
+            .await?
     }
 
     /// Deletes a partition's records before `offset`; `None` deletes all that consumers may see. Gives the new log start.

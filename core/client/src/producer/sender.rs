@@ -15,9 +15,9 @@ use watershed_protocol::messages::{InitProducerIdRequest, ProduceRequest, Produc
 use watershed_protocol::{ErrorCode, RecordBytes, StrBytes};
 
 use super::batch::{Batch, Delivered};
-use super::queue::{Identity, Verdict};
-use super::{Acks, Shared};
-use crate::{Backoff, Client, ClientError, Lane};
+use super::queue::{Identity, PartitionQueue, Verdict};
+use super::{Acks, ProducerConfig, Shared};
+use crate::{Backoff, Client, ClientError, Lane, Metadata};
 
 /// A batch on its way, with the topic it belongs to.
 struct Sent {
@@ -132,32 +132,9 @@ impl Sender {
                     out.failed.push((batch, error));
                 }
                 queue.seal_if_due(config, now, hurry);
-                while queue.may_send(config, now) {
-                    let Some((broker, _, id)) = metadata.leader(topic, partition as i32) else {
-                        out.stale = true;
-                        break;
-                    };
-                    if queue.spent().is_some() && queue.spent() == self.identity.map(|(id, _)| id) {
-                        self.identity = None;
-                    }
-                    if config.idempotent && queue.wants_identity() {
-                        let Some(identity) = self.identity else {
-                            out.wants_identity = true;
-                            break;
-                        };
-                        queue.set_identity(identity);
-                    }
-                    let taken = out.requests.entry(broker).or_default();
-                    // One batch per partition and request (Kafka refuses more), and requests of bounded size.
-                    let size: usize = taken.iter().map(|s| s.batch.bytes()).sum();
-                    let lane_full = self.lanes.get(&broker).is_some_and(|l| l.in_flight >= config.in_flight_max);
-                    let too_large = size > 0 && size + queue.next_bytes() > config.request_bytes_max;
-                    if lane_full || too_large {
-                        break;
-                    }
-                    let Some(batch) = queue.take() else { break };
-                    taken.push(Sent { topic: Arc::clone(topic), topic_id: id, batch });
-                    break;
+                if queue.may_send(config, now) {
+                    let place = (topic, partition as i32);
+                    take_one(config, (&self.lanes, &mut self.identity), place, queue, (&metadata, &mut out));
                 }
                 let event = queue.next_event(config, now);
                 out.next_event = [out.next_event, event].into_iter().flatten().min();
@@ -358,6 +335,40 @@ impl Sender {
         for batch in batches {
             self.finish(batch, Err(error.clone()));
         }
+    }
+}
+
+/// Takes a queue's next batch for the request to its leader, unless something is in the way.
+fn take_one(
+    config: &ProducerConfig,
+    (lanes, identity): (&HashMap<BrokerId, BrokerLane>, &mut Option<Identity>),
+    (topic, partition): (&Arc<str>, i32),
+    queue: &mut PartitionQueue,
+    (metadata, out): (&Metadata, &mut Drained),
+) {
+    let Some((broker, _, topic_id)) = metadata.leader(topic, partition) else {
+        out.stale = true;
+        return;
+    };
+    if queue.spent().is_some() && queue.spent() == identity.map(|(id, _)| id) {
+        *identity = None;
+    }
+    if config.idempotent && queue.wants_identity() {
+        let Some(identity) = *identity else {
+            out.wants_identity = true;
+            return;
+        };
+        queue.set_identity(identity);
+    }
+    let taken = out.requests.entry(broker).or_default();
+    let size: usize = taken.iter().map(|s| s.batch.bytes()).sum();
+    let lane_full = lanes.get(&broker).is_some_and(|l| l.in_flight >= config.in_flight_max);
+    let too_large = size > 0 && size + queue.next_bytes() > config.request_bytes_max;
+    if lane_full || too_large {
+        return;
+    }
+    if let Some(batch) = queue.take() {
+        taken.push(Sent { topic: Arc::clone(topic), topic_id, batch });
     }
 }
 
