@@ -1,0 +1,100 @@
+//! How plugins come into being: a factory checks the configuration, makes instances, and lets go at the end.
+//!
+//! The same trait is implemented by native plugins and by the hosts of sandboxed ones, so that whoever binds a plugin to a
+//! topic does not know which it has.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::Partitioner;
+
+/// A plugin's own settings: the table `config` of its entry in the configuration file, as JSON.
+pub type Settings = Map<String, Value>;
+
+/// What is wrong with a plugin's settings, or why it cannot be made. The broker does not start then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PluginError {
+    /// A setting that the plugin does not know.
+    #[error("plugin {plugin} has no setting `{setting}`; it has: {known}")]
+    UnknownSetting {
+        /// The plugin's name.
+        plugin: String,
+        /// The setting.
+        setting: String,
+        /// The settings it has, for people.
+        known: String,
+    },
+    /// A setting of the wrong type or out of range.
+    #[error("plugin {plugin}: `{setting}` must be {expected}, not {found}")]
+    BadSetting {
+        /// The plugin's name.
+        plugin: String,
+        /// The setting.
+        setting: String,
+        /// What it takes, for people.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+}
+
+/// What a plugin is given from outside, because it may not fetch it itself.
+#[derive(Clone)]
+pub struct Environment {
+    /// Random numbers, uniform over all of `u32`. Simulations pass a seeded source.
+    pub random: Arc<dyn Fn() -> u32 + Send + Sync>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment").finish_non_exhaustive()
+    }
+}
+
+/// An instance of a plugin, by the hook that it serves.
+#[non_exhaustive]
+pub enum Hook {
+    /// Serves the hook `partitioner`.
+    Partitioner(Box<dyn Partitioner>),
+}
+
+impl Hook {
+    /// The hook's name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Partitioner(_) => "partitioner",
+        }
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Makes the instances of one plugin.
+pub trait PluginFactory: Send + Sync {
+    /// The name by which the configuration binds it; unique within a hook.
+    fn name(&self) -> &str;
+
+    /// Checks settings without making anything; called for every configured plugin before the broker starts, and by
+    /// `watershed check`.
+    ///
+    /// # Errors
+    /// [`PluginError`], the first thing that is wrong.
+    fn validate(&self, settings: &Settings) -> Result<(), PluginError>;
+
+    /// Makes an instance: one for each thread and binding, so that no instance is shared.
+    ///
+    /// # Errors
+    /// [`PluginError`], as [`PluginFactory::validate`].
+    fn create(&self, settings: &Settings, environment: &Environment) -> Result<Hook, PluginError>;
+
+    /// Lets go of what instances share (an engine, a cache). Nothing is created afterwards; instances that are still
+    /// in use stay usable until they are dropped.
+    fn close(&self);
+}

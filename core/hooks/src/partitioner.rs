@@ -1,0 +1,125 @@
+//! The hook `partitioner`: which partition each record belongs to.
+
+use std::num::NonZeroU32;
+
+use crate::Batch;
+
+/// What a partitioner says of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Choice {
+    /// It belongs to this partition.
+    Partition(u32),
+    /// Nothing: whoever sent the record decides (for Kafka's clients: their own partitioner).
+    ClientStands,
+}
+
+/// A hook that could not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The same question may be answered later: the caller sends the batch again.
+    #[error("{0}")]
+    Retriable(String),
+    /// It never will be: the batch is refused.
+    #[error("{0}")]
+    Permanent(String),
+}
+
+/// Decides which partition each record of a batch belongs to.
+///
+/// An instance is used by one thread at a time and may keep state between batches (a counter, the current partition).
+/// It does no I/O, does not block, and is asked with at most a few hundred records at a time.
+pub trait Partitioner: Send {
+    /// Whether a record's partition follows from the record and the number of partitions alone. Only such a partitioner
+    /// can be enforced on clients that choose for themselves.
+    fn deterministic(&self) -> bool;
+
+    /// Appends one [`Choice`] a record, in the records' order, to `choices` (which is empty), each below `partitions`.
+    ///
+    /// # Errors
+    /// [`Failure`]; what was appended is ignored then.
+    fn partition(
+        &mut self,
+        batch: &Batch<'_>,
+        partitions: NonZeroU32,
+        choices: &mut Vec<Choice>,
+    ) -> Result<(), Failure>;
+}
+
+/// Asks a partitioner, replacing what `choices` held, and checks its answer: as many choices as records, all in range.
+///
+/// # Errors
+/// The partitioner's own [`Failure`], or [`Failure::Permanent`] for an answer that breaks the rules.
+pub fn assign(
+    partitioner: &mut dyn Partitioner,
+    batch: &Batch<'_>,
+    partitions: NonZeroU32,
+    choices: &mut Vec<Choice>,
+) -> Result<(), Failure> {
+    choices.clear();
+    partitioner.partition(batch, partitions, choices)?;
+    if choices.len() != batch.len() {
+        let (given, asked) = (choices.len(), batch.len());
+        return Err(Failure::Permanent(format!("the partitioner answered for {given} of {asked} records")));
+    }
+    let wrong = choices.iter().find_map(|choice| match choice {
+        Choice::Partition(chosen) if *chosen >= partitions.get() => Some(chosen),
+        Choice::Partition(_) | Choice::ClientStands => None,
+    });
+    match wrong {
+        None => Ok(()),
+        Some(chosen) => Err(Failure::Permanent(format!(
+            "the partitioner chose partition {chosen} of topic {}, which has {partitions}",
+            batch.topic()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::Column;
+
+    type Answer = Result<Vec<Choice>, Failure>;
+
+    struct Says(Answer);
+
+    impl Partitioner for Says {
+        fn deterministic(&self) -> bool {
+            true
+        }
+
+        fn partition(&mut self, _: &Batch<'_>, _: NonZeroU32, choices: &mut Vec<Choice>) -> Result<(), Failure> {
+            choices.extend(self.0.clone()?);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn answers_are_checked() {
+        use Choice::{ClientStands, Partition};
+        let mut keys = Column::new();
+        for key in [&b"a"[..], b"b"] {
+            keys.push(Some(key)).unwrap();
+        }
+        let batch = Batch::new("orders", &keys, &[10, 20]);
+        let short = "the partitioner answered for 1 of 2 records";
+        let long = "the partitioner answered for 3 of 2 records";
+        let range = "the partitioner chose partition 4 of topic orders, which has 4";
+        let later = Failure::Retriable("not now".into());
+        let cases: &[(Answer, Result<(), &str>)] = &[
+            (Ok(vec![Partition(3), ClientStands]), Ok(())),
+            (Ok(vec![Partition(0)]), Err(short)),
+            (Ok(vec![Partition(0); 3]), Err(long)),
+            (Ok(vec![Partition(0), Partition(4)]), Err(range)),
+            (Err(later), Err("not now")),
+        ];
+        for (answer, want) in cases {
+            // What an earlier batch left must not count.
+            let mut choices = vec![ClientStands; 5];
+            let seen = assign(&mut Says(answer.clone()), &batch, NonZeroU32::new(4).unwrap(), &mut choices);
+            assert_eq!(seen.map_err(|e| e.to_string()), want.map_err(str::to_owned), "{answer:?}");
+        }
+    }
+}
