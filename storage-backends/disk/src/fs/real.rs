@@ -1,0 +1,138 @@
+//! [`Fs`] over the machine's file system, through rustix.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, FlockOperation};
+
+use super::{DirEntry, Fs, FsFile, LockGuard, OpenMode, Space, read_full, write_all};
+
+/// The machine's file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealFs;
+
+struct RealFile(Arc<File>);
+
+/// How much of a lock file is read to name its holder, in bytes.
+const LOCK_TEXT_BYTES_MAX: usize = 256;
+
+impl FsFile for RealFile {
+    fn write_at(&self, pos: u64, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(rustix::io::pwritev(&*self.0, bufs, pos)?)
+    }
+
+    fn read_at(&self, pos: u64, buf: &mut [u8]) -> io::Result<usize> {
+        FileExt::read_at(&*self.0, buf, pos)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(rustix::fs::fdatasync(&*self.0)?)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        Ok(rustix::fs::fallocate(&*self.0, FallocateFlags::empty(), 0, len)?)
+    }
+
+    fn start_writeback(&self, pos: u64, len: u64) {
+        let (Ok(pos), Ok(len)) = (i64::try_from(pos), i64::try_from(len)) else {
+            return;
+        };
+        // SAFETY: the call takes a descriptor, which `self` keeps open, and plain numbers; it touches no memory of ours.
+        // Its result is ignored because it is a hint: the next `sync_data` reports every failure.
+        unsafe {
+            libc::sync_file_range(self.0.as_raw_fd(), pos, len, libc::SYNC_FILE_RANGE_WRITE);
+        }
+    }
+
+    fn will_need(&self, pos: u64, len: u64) {
+        // Only a hint: a file system without it costs latency, not correctness.
+        let _ = rustix::fs::fadvise(&*self.0, pos, std::num::NonZeroU64::new(len), rustix::fs::Advice::WillNeed);
+    }
+
+    fn real(&self) -> Option<Arc<File>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+impl Fs for RealFs {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn FsFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(mode != OpenMode::Read)
+            .create(matches!(mode, OpenMode::Create | OpenMode::Truncate))
+            .truncate(mode == OpenMode::Truncate)
+            .open(path)?;
+        Ok(Arc::new(RealFile(Arc::new(file))))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn mkdir(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir(path)
+    }
+
+    fn rmdir(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(path)? {
+            let entry = entry?;
+            let dir = entry.file_type()?.is_dir();
+            if let Ok(name) = entry.file_name().into_string() {
+                entries.push(DirEntry { name, dir });
+            }
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(Space {
+            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+            usable_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
+    }
+
+    fn lock(&self, path: &Path, text: &str) -> io::Result<Result<LockGuard, String>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = RealFile(Arc::new(file));
+        match rustix::fs::flock(&*file.0, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                file.set_len(0)?;
+                write_all(&file, 0, text.as_bytes())?;
+                Ok(Ok(Box::new(file)))
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut holder = [0; LOCK_TEXT_BYTES_MAX];
+                let read = read_full(&file, 0, &mut holder)?;
+                Ok(Err(String::from_utf8_lossy(&holder[..read]).trim().into()))
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+}

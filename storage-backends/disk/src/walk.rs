@@ -1,0 +1,181 @@
+//! Walking over a segment's frames, one header after the other.
+
+use std::io;
+
+use watershed_model::LeaderEpoch;
+use watershed_model::Offset;
+use watershed_storage::{FrameMeta, Framing};
+
+use crate::fs::{FsFile, read_full};
+
+/// Why a walk ended before its end.
+#[derive(Debug)]
+pub(crate) enum WalkError {
+    /// The medium failed.
+    Io(io::Error),
+    /// The bytes at the walker's position are not the next frame.
+    Bad(String),
+}
+
+impl From<io::Error> for WalkError {
+    fn from(e: io::Error) -> Self {
+        Self::Io(e)
+    }
+}
+
+/// Reads frame after frame of `[pos, end)` of a file.
+pub(crate) struct Walker<'a> {
+    file: &'a dyn FsFile,
+    framing: &'a dyn Framing,
+    pos: u64,
+    end: u64,
+    buf: Vec<u8>,
+    /// `buf[..filled]` is the file's content from here.
+    buf_pos: u64,
+    filled: usize,
+    ahead: usize,
+    next: Offset,
+    epoch: LeaderEpoch,
+    /// Bytes read from the file.
+    pub(crate) read_bytes: u64,
+}
+
+impl<'a> Walker<'a> {
+    /// Begins at `pos`, where a frame begins; reads `ahead` bytes at a time.
+    pub(crate) fn new(file: &'a dyn FsFile, framing: &'a dyn Framing, pos: u64, end: u64, ahead: usize) -> Self {
+        Self {
+            file,
+            framing,
+            pos,
+            end,
+            buf: Vec::new(),
+            buf_pos: 0,
+            filled: 0,
+            ahead,
+            next: Offset(0),
+            epoch: LeaderEpoch(i32::MIN),
+            read_bytes: 0,
+        }
+    }
+
+    /// Frames below this offset, or of an earlier epoch, are refused.
+    pub(crate) fn expect(&mut self, next: Offset, epoch: LeaderEpoch) {
+        (self.next, self.epoch) = (next, epoch);
+    }
+
+    /// What the next frame must not be below.
+    pub(crate) fn expected(&self) -> Offset {
+        self.next
+    }
+
+    /// Where the next frame begins.
+    pub(crate) fn pos(&self) -> u64 {
+        self.pos
+    }
+
+    /// Goes on elsewhere.
+    pub(crate) fn jump(&mut self, pos: u64) {
+        self.pos = pos;
+    }
+
+    /// The file's bytes `[pos, pos + len)`, fewer at its end.
+    fn bytes(&mut self, pos: u64, len: usize) -> io::Result<&[u8]> {
+        let len = len.min(usize::try_from(self.end.saturating_sub(pos)).unwrap_or(usize::MAX));
+        let has = self.buf_pos <= pos && pos + len as u64 <= self.buf_pos + self.filled as u64;
+        if !has {
+            let left = usize::try_from(self.end - pos).unwrap_or(usize::MAX);
+            let want = len.max(self.ahead).min(left);
+            if self.buf.len() < want {
+                self.buf.resize(want, 0);
+            }
+            self.buf_pos = pos;
+            self.filled = 0;
+            self.filled = read_full(self.file, pos, &mut self.buf[..want])?;
+            self.read_bytes += self.filled as u64;
+        }
+        let begin = (pos - self.buf_pos) as usize;
+        let stop = self.filled.min(begin + len);
+        Ok(&self.buf[begin.min(stop)..stop])
+    }
+
+    /// The frame at the position, checked for its place in the log but not against its checksum.
+    fn head(&mut self) -> Result<Option<FrameMeta>, WalkError> {
+        if self.pos >= self.end {
+            return Ok(None);
+        }
+        let (pos, need, framing) = (self.pos, self.framing.head_bytes(), self.framing);
+        let head = self.bytes(pos, need)?;
+        if head.len() < need {
+            let text = format!("{} bytes are left, a header has {need}", head.len());
+            return Err(WalkError::Bad(text));
+        }
+        let meta = framing.parse(head).map_err(|e| WalkError::Bad(e.to_string()))?;
+        if u64::from(meta.len) > self.end - pos {
+            let left = self.end - pos;
+            let text = format!("{left} bytes are left of a frame of {}", meta.len);
+            return Err(WalkError::Bad(text));
+        }
+        if meta.base < self.next || meta.last < meta.base || meta.last.0 == i64::MAX {
+            let text = format!("offsets {} to {} follow {}", meta.base, meta.last, self.next);
+            return Err(WalkError::Bad(text));
+        }
+        if meta.epoch < self.epoch {
+            let text = format!("leader epoch {} follows {}", meta.epoch, self.epoch);
+            return Err(WalkError::Bad(text));
+        }
+        if (meta.len as usize) < need {
+            let text = format!("a frame of {} bytes is shorter than a header", meta.len);
+            return Err(WalkError::Bad(text));
+        }
+        Ok(Some(meta))
+    }
+
+    fn pass(&mut self, meta: FrameMeta) -> (FrameMeta, u64) {
+        let pos = self.pos;
+        self.pos += u64::from(meta.len);
+        self.next = meta.last.plus(1);
+        self.epoch = meta.epoch;
+        (meta, pos)
+    }
+
+    /// The next frame and its position, by its header alone; `None` at the end.
+    pub(crate) fn next_head(&mut self) -> Result<Option<(FrameMeta, u64)>, WalkError> {
+        Ok(self.head()?.map(|meta| self.pass(meta)))
+    }
+
+    /// The next frame, read whole and checked against its checksum.
+    pub(crate) fn next_verified(&mut self) -> Result<Option<(FrameMeta, u64)>, WalkError> {
+        let Some(meta) = self.head()? else {
+            return Ok(None);
+        };
+        let (pos, framing) = (self.pos, self.framing);
+        let frame = self.bytes(pos, meta.len as usize)?;
+        let verified = framing.verify(frame).map_err(|e| WalkError::Bad(e.to_string()))?;
+        if verified != meta {
+            return Err(WalkError::Bad("header and frame disagree".into()));
+        }
+        Ok(Some(self.pass(meta)))
+    }
+
+    /// After a bad place: the first position behind it where an intact frame begins. The walker goes on there.
+    pub(crate) fn find_intact(&mut self) -> Result<Option<u64>, io::Error> {
+        let bad = self.pos;
+        let mut pos = bad + 1;
+        while pos < self.end {
+            self.pos = pos;
+            let saved = (self.next, self.epoch);
+            match self.next_verified() {
+                Ok(Some(_)) => {
+                    (self.next, self.epoch) = saved;
+                    self.pos = pos;
+                    return Ok(Some(pos));
+                }
+                Ok(None) => break,
+                Err(WalkError::Bad(_)) => pos += 1,
+                Err(WalkError::Io(e)) => return Err(e),
+            }
+        }
+        self.pos = bad;
+        Ok(None)
+    }
+}
