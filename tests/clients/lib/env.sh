@@ -100,6 +100,18 @@ wait_for_port() {
   done
 }
 
+# stop_broker <pid>: asks, then (after 10 s) makes it end.
+stop_broker() {
+  local left=100
+  kill "$1" 2>/dev/null || return 0
+  while kill -0 "$1" 2>/dev/null; do
+    left=$((left - 1))
+    [ "$left" -gt 0 ] || { say "process $1 did not stop in 10 s"; kill -9 "$1" 2>/dev/null || true; break; }
+    sleep 0.1
+  done
+  wait "$1" 2>/dev/null || true
+}
+
 # write_kafka_config <dir> <client port> <controller port>: a KRaft node with Kafka's defaults.
 write_kafka_config() {
   cat >"$1/server.properties" <<EOF

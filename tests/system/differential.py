@@ -1,0 +1,175 @@
+"""Asks Apache Kafka and the broker under test the same, and compares every decoded field.
+
+What is made comparable first: random ids, addresses, node ids, times of the brokers' own
+clocks, texts of error messages (only their presence counts). What may differ is listed in
+ALLOWED, each with its reason; an entry that no longer matches any difference is reported,
+so the list cannot rot.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+import cases  # noqa: E402
+import batches  # noqa: E402
+import wire  # noqa: E402
+
+# APIs that Kafka has and Watershed does not serve yet (nor advertise).
+NOT_YET = {
+    "groups": [8, 9, 11, 12, 13, 14, 15, 16, 42, 47, 68, 69],
+    "sasl": [17, 36],
+    "transactions": [24, 25, 26, 27, 28, 65, 66],
+    "quotas, scram, reassignments, elections, delegation tokens": [34, 38, 39, 40, 41, 43, 45, 46, 48, 49, 50, 51],
+    "telemetry": [71, 72],
+    "share and streams groups": [76, 77, 78, 79, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92],
+    "controller and raft": [52, 53, 54, 56, 58, 59, 62, 63, 67, 70, 73, 80, 81, 82, 64],
+}
+
+# (case, path of the field, reason): both are regular expressions over the whole text.
+ALLOWED = [
+    (r"ApiVersions v.*", r".ApiKeys\[(%s)\].*" % "|".join(str(k) for ks in NOT_YET.values() for k in ks),
+     "an API is advertised when it does its work"),
+    (r"ApiVersions v[34]", r".(SupportedFeatures|FinalizedFeatures).*",
+     "features are finalized as they are built; the names that both have are checked by the clients"),
+    (r"DescribeConfigs.*|CreateTopics.*", r".*\[min.insync.replicas\].(ConfigSource|Synonyms.*)",
+     "Kafka 4.2 sets a cluster default for this key as part of its ELR feature"),
+    (r"DescribeQuorum.*", r".*(LogEndOffset|HighWatermark|LastFetchTimestamp|LastCaughtUpTimestamp|LeaderEpoch|ReplicaDirectoryId).*",
+     "the metadata logs are different logs"),
+    (r"DescribeQuorum.*", r".Nodes.*", "the controller's listeners are an inner matter of each broker"),
+    (r"DescribeCluster, controllers' endpoint", r".*", "Watershed has no controller listener of its own"),
+]
+
+
+def error_text(value):
+    return "<text>" if value else None
+
+
+class Normalizer:
+    """Makes one broker's replies comparable with the other's."""
+
+    def __init__(self, broker):
+        self.broker = broker
+        self.node = broker.node
+
+    def value(self, key, value):
+        if isinstance(value, dict):
+            return {k: self.value(k, v) for k, v in value.items()}
+        if key in ("Records",):
+            return self.records(value)
+        if isinstance(value, list):
+            return self.array(key, [self.value(key, v) for v in value])
+        if key in ("ErrorMessage", "BatchIndexErrorMessage"):
+            return error_text(value)
+        if key in ("TopicId",):
+            return self.topic_id(value)
+        if key == "ClusterId":
+            return "<cluster>" if value else value
+        if key in ("Host", "Port", "LogDir"):
+            return f"<{key}>"
+        if key in ("NodeId", "BrokerId", "LeaderId", "ControllerId", "ReplicaNodes", "IsrNodes", "ReplicaId") and value == self.node:
+            return "<node>"
+        if key in ("TotalBytes", "UsableBytes", "ProducerId", "FinalizedFeaturesEpoch", "SessionId", "LogAppendTimeMs", "LastTimestamp"):
+            return value if value in (-1, 0) else "<positive>" if isinstance(value, int) and value > 0 else value
+        if key == "ResourceName" and value == str(self.node):
+            return "<node>"
+        return value
+
+    def topic_id(self, value):
+        if value == cases.NO_ID or value == cases.UNKNOWN_ID:
+            return value
+        return f"<id of {self.broker.ids.get(value, 'a topic')}>"
+
+    @staticmethod
+    def array(key, items):
+        """Arrays whose order means nothing are sorted; those with a natural key become maps of it."""
+        for name in ("Name", "ApiKey", "Topic", "TopicName", "PartitionIndex", "Partition", "Index"):
+            if items and all(isinstance(i, dict) and name in i for i in items):
+                labels = [str(i[name]) for i in items]
+                if len(set(labels)) == len(labels) and name != "Value":
+                    return dict(sorted(zip(labels, items)))
+        return items
+
+    @staticmethod
+    def records(value):
+        if not isinstance(value, bytes) or not value:
+            return "<empty>" if value == b"" else value
+        try:
+            out = []
+            for b in batches.parse(value):
+                time = "<append time>" if b.log_append_time else None
+                out.append({"base": b.base_offset, "codec": b.codec, "append_time": b.log_append_time, "control": b.control,
+                            "producer": [b.producer_id, b.producer_epoch, b.base_sequence], "leader_epoch": b.leader_epoch,
+                            "max_timestamp": time or b.max_timestamp,
+                            "records": [[r.offset, time or r.timestamp, str(r.key), str(r.value), str(r.headers)] for r in b.records]})
+            return out
+        except Exception as error:
+            return f"unreadable records: {type(error).__name__}: {error}"
+
+
+def differences(ours, kafka, path=""):
+    """Yields (path, ours, kafka) for every leaf that differs."""
+    if isinstance(ours, dict) and isinstance(kafka, dict):
+        for key in sorted(set(ours) | set(kafka), key=str):
+            # Members that came from an array with a key are shown as [key], fields as .Field.
+            step = f".{key}" if re.fullmatch(r"[A-Z][A-Za-z]*", str(key)) else f"[{key}]"
+            if key not in ours:
+                yield f"{path}{step}", "<absent>", kafka[key]
+            elif key not in kafka:
+                yield f"{path}{step}", ours[key], "<absent>"
+            else:
+                yield from differences(ours[key], kafka[key], path + step)
+    elif isinstance(ours, list) and isinstance(kafka, list) and len(ours) == len(kafka):
+        for index, (a, b) in enumerate(zip(ours, kafka)):
+            yield from differences(a, b, f"{path}[{index}]")
+    elif ours != kafka:
+        yield path, ours, kafka
+
+
+def allowed(case, path, used):
+    for index, (case_pattern, path_pattern, _) in enumerate(ALLOWED):
+        if re.fullmatch(case_pattern, case) and re.fullmatch(path_pattern, path):
+            used.add(index)
+            return True
+    return False
+
+
+def short(value):
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) < 160 else text[:157] + "..."
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ours", required=True)
+    parser.add_argument("--kafka", required=True)
+    args = parser.parse_args()
+    protocol = wire.default_protocol()
+    kafka = cases.run(cases.Broker(args.kafka, protocol))
+    ours = cases.run(cases.Broker(args.ours, protocol))
+    passed, failed, used = 0, [], set()
+    for case in kafka.replies:
+        a = Normalizer(ours).value("", ours.replies[case])
+        b = Normalizer(kafka).value("", kafka.replies[case])
+        wrong = [d for d in differences(a, b) if not allowed(case, d[0], used)]
+        passed += not wrong
+        failed += [(case, wrong)] if wrong else []
+    for case, wrong in failed:
+        print(f"DIFFERENT {case}")
+        for path, a, b in wrong[:12]:
+            print(f"    {path or 'reply'}: got {short(a)}, Kafka {short(b)}")
+        if len(wrong) > 12:
+            print(f"    ... and {len(wrong) - 12} more")
+    print("\nallowed differences:")
+    for index, (case, path, reason) in enumerate(ALLOWED):
+        print(f"  {'' if index in used else '(not met) '}{case} {path[:60]}: {reason}")
+    print(f"\n{passed} passed, {len(failed)} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
