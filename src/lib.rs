@@ -1,1 +1,3 @@
 //! Watershed.
+
+pub mod config;

@@ -76,23 +76,14 @@ impl BrokerConfig {
     /// # Errors
     /// Everything that is wrong with them, not only the first.
     pub fn new(fixed: BTreeMap<String, String>) -> Result<Self, Vec<ConfigError>> {
-        Self::with_storages(
-            fixed,
-            STORAGES_BUILT_IN
-                .iter()
-                .map(|name| (*name).to_owned())
-                .collect(),
-        )
+        Self::with_storages(fixed, STORAGES_BUILT_IN.iter().map(|name| (*name).to_owned()).collect())
     }
 
     /// The same with the names of the storage backends the broker was built with.
     ///
     /// # Errors
     /// Everything that is wrong with them, not only the first.
-    pub fn with_storages(
-        fixed: BTreeMap<String, String>,
-        storages: Vec<String>,
-    ) -> Result<Self, Vec<ConfigError>> {
+    pub fn with_storages(fixed: BTreeMap<String, String>, storages: Vec<String>) -> Result<Self, Vec<ConfigError>> {
         Self::build(BTreeMap::new(), BTreeMap::new(), fixed, storages)
     }
 
@@ -105,10 +96,7 @@ impl BrokerConfig {
         own: BTreeMap<String, String>,
         cluster: BTreeMap<String, String>,
     ) -> Result<Self, Vec<ConfigError>> {
-        let dynamic = own
-            .iter()
-            .chain(&cluster)
-            .filter_map(|(name, value)| validate_broker_dynamic(name, value).err());
+        let dynamic = own.iter().chain(&cluster).filter_map(|(name, value)| validate_broker_dynamic(name, value).err());
         let errors: Vec<_> = dynamic.collect();
         if !errors.is_empty() {
             return Err(errors);
@@ -116,12 +104,7 @@ impl BrokerConfig {
         Self::build(own, cluster, self.fixed.clone(), self.storages.clone())
     }
 
-    fn build(
-        dynamic: Map,
-        dynamic_default: Map,
-        fixed: Map,
-        storages: Vec<String>,
-    ) -> Result<Self, Vec<ConfigError>> {
+    fn build(dynamic: Map, dynamic_default: Map, fixed: Map, storages: Vec<String>) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
         for (name, value) in dynamic.iter().chain(&dynamic_default).chain(&fixed) {
             match validate_broker(name, value) {
@@ -135,13 +118,7 @@ impl BrokerConfig {
         let layers = [&dynamic, &dynamic_default, &fixed];
         let settings = BrokerSettings::read(layers);
         cross_check(&settings, layers).map_err(|error| vec![error])?;
-        Ok(Self {
-            dynamic,
-            dynamic_default,
-            fixed,
-            storages,
-            settings,
-        })
+        Ok(Self { dynamic, dynamic_default, fixed, storages, settings })
     }
 
     /// The typed settings.
@@ -166,10 +143,7 @@ impl BrokerConfig {
                 }
             }
         }
-        def.default.map(|text| {
-            def.parse(text)
-                .expect("defaults obey their own rule, a test says so")
-        })
+        def.default.map(|text| def.parse(text).expect("defaults obey their own rule, a test says so"))
     }
 
     /// The value of a broker setting in force; `None` is Kafka's null.
@@ -182,23 +156,15 @@ impl BrokerConfig {
 /// layers below: a dynamic `log.retention.ms` makes the file's `log.retention.hours` as if it were not there.
 fn value_in(layers: [&Map; 3], def: &ConfigDef) -> Option<Value> {
     let sets = |layer: &&&Map| {
-        layer.contains_key(def.name)
-            || def
-                .synonyms
-                .iter()
-                .any(|synonym| layer.contains_key(synonym.name))
+        layer.contains_key(def.name) || def.synonyms.iter().any(|synonym| layer.contains_key(synonym.name))
     };
     let layer = layers.iter().find(sets);
-    let text = layer
-        .and_then(|layer| layer.get(def.name))
-        .map(String::as_str)
-        .or(def.default)?;
+    let text = layer.and_then(|layer| layer.get(def.name)).map(String::as_str).or(def.default)?;
     Some(def.parse(text).expect("checked when the config was made"))
 }
 
 fn convert(name: &str, unit: Unit, text: &str) -> Value {
-    let def =
-        broker_config_def(name).expect("every synonym is in the broker table, a test says so");
+    let def = broker_config_def(name).expect("every synonym is in the broker table, a test says so");
     let value = def.parse(text).expect("checked when the config was made");
     match (unit, value) {
         (Unit::Same, value) => value,
@@ -222,14 +188,11 @@ impl BrokerSettings {
         Self {
             node_id: i32::try_from(number("node.id")).expect("the table's type bounds it"),
             broker_rack: value("broker.rack").map(|v| v.to_string()),
-            num_partitions: i32::try_from(number("num.partitions"))
-                .expect("the table's type bounds it"),
-            default_replication_factor: i16::try_from(number("default.replication.factor"))
-                .unwrap_or(i16::MAX),
+            num_partitions: i32::try_from(number("num.partitions")).expect("the table's type bounds it"),
+            default_replication_factor: i16::try_from(number("default.replication.factor")).unwrap_or(i16::MAX),
             auto_create_topics_enable: flag("auto.create.topics.enable"),
             delete_topic_enable: flag("delete.topic.enable"),
-            retention_check_interval_ms: limit("log.retention.check.interval.ms")
-                .unwrap_or(u64::MAX),
+            retention_check_interval_ms: limit("log.retention.check.interval.ms").unwrap_or(u64::MAX),
             producer_id_expiration_ms: limit("producer.id.expiration.ms").unwrap_or(u64::MAX),
             socket_request_max_bytes: count("socket.request.max.bytes"),
             queued_max_request_bytes: limit("queued.max.request.bytes"),
@@ -249,15 +212,10 @@ fn cross_check(settings: &BrokerSettings, layers: [&Map; 3]) -> Result<(), Confi
         return Err(ConfigError::Conflict {
             name: "queued.max.request.bytes",
             other: "socket.request.max.bytes",
-            problem: "the first must not be smaller, or the largest request could never be read"
-                .to_owned(),
+            problem: "the first must not be smaller, or the largest request could never be read".to_owned(),
         });
     }
-    let lag = |name: &str| {
-        broker_config_def(name)
-            .and_then(|def| value_in(layers, def))
-            .map_or(0, |v| v.number())
-    };
+    let lag = |name: &str| broker_config_def(name).and_then(|def| value_in(layers, def)).map_or(0, |v| v.number());
     if lag("log.cleaner.min.compaction.lag.ms") > lag("log.cleaner.max.compaction.lag.ms") {
         return Err(ConfigError::Conflict {
             name: "log.cleaner.min.compaction.lag.ms",
@@ -268,21 +226,14 @@ fn cross_check(settings: &BrokerSettings, layers: [&Map; 3]) -> Result<(), Confi
     Ok(())
 }
 
-pub(super) fn check_storage(
-    def: &'static ConfigDef,
-    value: &str,
-    storages: &[String],
-) -> Result<(), ConfigError> {
+pub(super) fn check_storage(def: &'static ConfigDef, value: &str, storages: &[String]) -> Result<(), ConfigError> {
     if def.rule != Rule::Storage || storages.iter().any(|name| name == value.trim()) {
         return Ok(());
     }
     Err(ConfigError::Invalid {
         name: def.name,
         value: value.to_owned(),
-        problem: format!(
-            "this broker has the storage backends {}",
-            storages.join(", ")
-        ),
+        problem: format!("this broker has the storage backends {}", storages.join(", ")),
     })
 }
 
@@ -293,11 +244,7 @@ pub(super) fn check_storage(
 pub fn validate_broker(name: &str, value: &str) -> Result<&'static ConfigDef, ConfigError> {
     let Some(def) = broker_config_def(name) else {
         let known = broker_config_defs().iter().map(|def| def.name);
-        return Err(ConfigError::Unknown {
-            scope: "broker",
-            name: name.to_owned(),
-            nearest: nearest(name, known),
-        });
+        return Err(ConfigError::Unknown { scope: "broker", name: name.to_owned(), nearest: nearest(name, known) });
     };
     def.check(value)?;
     Ok(def)

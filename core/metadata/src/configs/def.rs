@@ -201,22 +201,13 @@ impl ConfigDef {
 }
 
 pub(super) const fn same(name: &'static str) -> Synonym {
-    Synonym {
-        name,
-        unit: Unit::Same,
-    }
+    Synonym { name, unit: Unit::Same }
 }
 
 pub(super) const fn minutes(name: &'static str) -> Synonym {
-    Synonym {
-        name,
-        unit: Unit::Minutes,
-    }
+    Synonym { name, unit: Unit::Minutes }
 }
 
 pub(super) const fn hours(name: &'static str) -> Synonym {
-    Synonym {
-        name,
-        unit: Unit::Hours,
-    }
+    Synonym { name, unit: Unit::Hours }
 }

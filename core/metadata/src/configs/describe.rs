@@ -70,28 +70,17 @@ pub struct ConfigEntry {
 
 /// Every config of a topic with these settings of its own: Kafka's, then ours.
 #[must_use]
-pub fn describe_topic(
-    broker: &BrokerConfig,
-    overrides: &BTreeMap<String, String>,
-) -> Vec<ConfigEntry> {
-    let listed = topic_config_defs()
-        .iter()
-        .filter(|def| !def.internal || overrides.contains_key(def.name));
+pub fn describe_topic(broker: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Vec<ConfigEntry> {
+    let listed = topic_config_defs().iter().filter(|def| !def.internal || overrides.contains_key(def.name));
     listed
         .map(|def| {
             // A stored value that cannot be read (written by a newer version) is shown as it is stored.
-            let value = topic_value(broker, overrides, def.name).map_or_else(
-                |_| overrides.get(def.name).cloned(),
-                |value| value.map(|value| value.to_string()),
-            );
+            let value = topic_value(broker, overrides, def.name)
+                .map_or_else(|_| overrides.get(def.name).cloned(), |value| value.map(|value| value.to_string()));
             let mut synonyms = Vec::new();
             if overrides.contains_key(def.name) {
                 let source = ConfigSource::DynamicTopic;
-                synonyms.push(ConfigSynonym {
-                    name: def.name,
-                    value: value.clone(),
-                    source,
-                });
+                synonyms.push(ConfigSynonym { name: def.name, value: value.clone(), source });
             }
             if let Some(first) = def.synonyms.first() {
                 synonyms.extend(chain(broker, first.name, def.synonyms));
@@ -115,9 +104,7 @@ pub fn describe_broker(broker: &BrokerConfig) -> Vec<ConfigEntry> {
 /// The cluster-wide dynamic defaults: only what was set.
 #[must_use]
 pub fn describe_broker_defaults(broker: &BrokerConfig) -> Vec<ConfigEntry> {
-    let set = broker_config_defs()
-        .iter()
-        .filter(|def| broker.dynamic_default.contains_key(def.name));
+    let set = broker_config_defs().iter().filter(|def| broker.dynamic_default.contains_key(def.name));
     set.map(|def| {
         let value = broker.dynamic_default.get(def.name).cloned();
         let mut synonyms = broker_chain(broker, def);
@@ -127,28 +114,10 @@ pub fn describe_broker_defaults(broker: &BrokerConfig) -> Vec<ConfigEntry> {
     .collect()
 }
 
-fn entry(
-    def: &'static ConfigDef,
-    value: Option<String>,
-    synonyms: Vec<ConfigSynonym>,
-    read_only: bool,
-) -> ConfigEntry {
-    let source = synonyms
-        .first()
-        .map_or(ConfigSource::Default, |synonym| synonym.source);
-    let ConfigDef {
-        name, kind, doc, ..
-    } = *def;
-    ConfigEntry {
-        name,
-        value,
-        source,
-        kind,
-        sensitive: false,
-        read_only,
-        synonyms,
-        doc,
-    }
+fn entry(def: &'static ConfigDef, value: Option<String>, synonyms: Vec<ConfigSynonym>, read_only: bool) -> ConfigEntry {
+    let source = synonyms.first().map_or(ConfigSource::Default, |synonym| synonym.source);
+    let ConfigDef { name, kind, doc, .. } = *def;
+    ConfigEntry { name, value, source, kind, sensitive: false, read_only, synonyms, doc }
 }
 
 fn broker_chain(broker: &BrokerConfig, def: &'static ConfigDef) -> Vec<ConfigSynonym> {
@@ -168,27 +137,16 @@ fn chain(broker: &BrokerConfig, name: &str, synonyms: &[Synonym]) -> Vec<ConfigS
     for (layer, source) in layers {
         for synonym in synonyms {
             if let Some(value) = layer.get(synonym.name) {
-                links.push(ConfigSynonym {
-                    name: synonym.name,
-                    value: Some(value.clone()),
-                    source,
-                });
+                links.push(ConfigSynonym { name: synonym.name, value: Some(value.clone()), source });
             }
         }
     }
     for synonym in synonyms {
         if let Some(default) = broker_config_def(synonym.name).and_then(|def| def.default) {
             let value = Some(default.to_owned());
-            links.push(ConfigSynonym {
-                name: synonym.name,
-                value,
-                source: ConfigSource::Default,
-            });
+            links.push(ConfigSynonym { name: synonym.name, value, source: ConfigSource::Default });
         }
     }
-    let begin = links
-        .iter()
-        .position(|link| link.name == name)
-        .unwrap_or(links.len());
+    let begin = links.iter().position(|link| link.name == name).unwrap_or(links.len());
     links.split_off(begin)
 }

@@ -23,19 +23,15 @@ mod topic;
 mod topic_table;
 mod value;
 
-pub use broker::{
-    BrokerConfig, BrokerSettings, STORAGES_BUILT_IN, validate_broker, validate_broker_dynamic,
-};
+pub use broker::{BrokerConfig, BrokerSettings, STORAGES_BUILT_IN, validate_broker, validate_broker_dynamic};
 pub use broker_table::{broker_config_def, broker_config_defs};
 pub use def::{ConfigDef, ConfigKind, Rule, Support, Synonym, Unit};
 pub use describe::{
-    ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults,
-    describe_topic,
+    ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic,
 };
 pub use error::{ConfigError, nearest};
 pub use topic::{
-    CleanupPolicy, CompressionType, Flush, TimestampType, TopicConfig, topic_value, validate_topic,
-    validate_topic_all,
+    CleanupPolicy, CompressionType, Flush, TimestampType, TopicConfig, topic_value, validate_topic, validate_topic_all,
 };
 pub use topic_table::{FLUSH_CONFIG, STORAGE_CONFIG, topic_config_def, topic_config_defs};
 pub use value::Value;

@@ -54,10 +54,14 @@ pub enum Flush {
     Relaxed,
 }
 
+/// The size of an offset index's entry in Kafka, by which `segment.index.bytes` counts.
+const INDEX_ENTRY_BYTES: i64 = 8;
+
 /// Every value of one topic's configuration. Times are in milliseconds, sizes in bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicConfig {
-    /// `segment.bytes`, or `internal.segment.bytes` where that is set.
+    /// `segment.bytes`, or `internal.segment.bytes` where that is set; lower where the segment's offset index would
+    /// outgrow `segment.index.bytes` before.
     pub segment_bytes: u32,
     /// `segment.ms`; see [`TopicConfig::segment_ms_max`].
     pub segment_ms: u64,
@@ -108,10 +112,7 @@ impl TopicConfig {
     ///
     /// # Errors
     /// [`ConfigError`] where a setting cannot be read; settings that passed [`validate_topic_all`] always can.
-    pub fn resolve(
-        broker: &BrokerConfig,
-        overrides: &BTreeMap<String, String>,
-    ) -> Result<Self, ConfigError> {
+    pub fn resolve(broker: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let read = Reader { broker, overrides };
         let policy = read.list("cleanup.policy")?;
         let has = |name: &str| policy.iter().any(|item| item == name);
@@ -119,19 +120,18 @@ impl TopicConfig {
             Some(value) => value.number(),
             None => read.number("segment.bytes")?,
         };
+        let index_bytes = read.number("segment.index.bytes")?;
+        let interval = read.number("index.interval.bytes")?;
         Ok(Self {
-            segment_bytes: size(segment_bytes),
+            segment_bytes: size(segment_bytes.min(indexed_bytes(index_bytes, interval))),
             segment_ms: read.time("segment.ms")?,
             segment_jitter_ms: read.time("segment.jitter.ms")?,
-            segment_index_bytes: size(read.number("segment.index.bytes")?),
-            index_interval_bytes: size(read.number("index.interval.bytes")?),
+            segment_index_bytes: size(index_bytes),
+            index_interval_bytes: size(interval),
             retention_bytes: u64::try_from(read.number("retention.bytes")?).ok(),
             retention_ms: u64::try_from(read.number("retention.ms")?).ok(),
             file_delete_delay_ms: read.time("file.delete.delay.ms")?,
-            cleanup_policy: CleanupPolicy {
-                delete: has("delete"),
-                compact: has("compact"),
-            },
+            cleanup_policy: CleanupPolicy { delete: has("delete"), compact: has("compact") },
             delete_retention_ms: read.time("delete.retention.ms")?,
             min_compaction_lag_ms: read.time("min.compaction.lag.ms")?,
             max_compaction_lag_ms: read.time("max.compaction.lag.ms")?,
@@ -148,8 +148,7 @@ impl TopicConfig {
             message_timestamp_before_max_ms: read.time("message.timestamp.before.max.ms")?,
             message_timestamp_after_max_ms: read.time("message.timestamp.after.max.ms")?,
             min_insync_replicas: size(read.number("min.insync.replicas")?),
-            unclean_leader_election_enable: read.value("unclean.leader.election.enable")?
-                == Some(Value::Bool(true)),
+            unclean_leader_election_enable: read.value("unclean.leader.election.enable")? == Some(Value::Bool(true)),
             storage: read.text(STORAGE_CONFIG)?.into(),
             flush: match read.text(FLUSH_CONFIG)?.as_str() {
                 "relaxed" => Flush::Relaxed,
@@ -161,20 +160,21 @@ impl TopicConfig {
     /// The age at which a segment is closed: a compacted topic's may not outlive `max.compaction.lag.ms` (KIP-354).
     #[must_use]
     pub fn segment_ms_max(&self) -> u64 {
-        if self.cleanup_policy.compact {
-            self.segment_ms.min(self.max_compaction_lag_ms)
-        } else {
-            self.segment_ms
-        }
+        if self.cleanup_policy.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
     }
 }
 
 impl Default for TopicConfig {
     /// The configuration of a topic nobody configured on a broker nobody configured.
     fn default() -> Self {
-        Self::resolve(&BrokerConfig::default(), &BTreeMap::new())
-            .expect("the defaults are valid, a test says so")
+        Self::resolve(&BrokerConfig::default(), &BTreeMap::new()).expect("the defaults are valid, a test says so")
     }
+}
+
+/// How many bytes of records an index of this size covers, at least: an entry takes eight bytes, and there is one
+/// for so many bytes of records.
+fn indexed_bytes(index_bytes: i64, interval: i64) -> i64 {
+    (index_bytes / INDEX_ENTRY_BYTES).max(1).saturating_mul(interval.max(1))
 }
 
 /// The numbers that go through here are not negative and fit 32 bits, by the rules of the table.
@@ -201,10 +201,7 @@ impl Reader<'_> {
     }
 
     fn text(&self, name: &str) -> Result<String, ConfigError> {
-        Ok(self
-            .value(name)?
-            .map(|value| value.to_string())
-            .unwrap_or_default())
+        Ok(self.value(name)?.map(|value| value.to_string()).unwrap_or_default())
     }
 
     fn list(&self, name: &str) -> Result<Vec<String>, ConfigError> {
@@ -246,11 +243,7 @@ pub fn topic_value(
 
 fn unknown(name: &str) -> ConfigError {
     let known = topic_config_defs().iter().map(|def| def.name);
-    ConfigError::Unknown {
-        scope: "topic",
-        name: name.to_owned(),
-        nearest: nearest(name, known),
-    }
+    ConfigError::Unknown { scope: "topic", name: name.to_owned(), nearest: nearest(name, known) }
 }
 
 /// Checks one topic setting by itself; [`validate_topic_all`] checks what only shows in company.
@@ -259,9 +252,7 @@ fn unknown(name: &str) -> ConfigError {
 /// [`ConfigError::Unknown`] with the nearest known name, [`ConfigError::Invalid`] for its value or because it
 /// cannot be honoured.
 pub fn validate_topic(name: &str, value: &str) -> Result<(), ConfigError> {
-    topic_config_def(name)
-        .ok_or_else(|| unknown(name))?
-        .check(value)?;
+    topic_config_def(name).ok_or_else(|| unknown(name))?.check(value)?;
     Ok(())
 }
 
@@ -269,10 +260,7 @@ pub fn validate_topic(name: &str, value: &str) -> Result<(), ConfigError> {
 ///
 /// # Errors
 /// Everything that is wrong, not only the first.
-pub fn validate_topic_all(
-    broker: &BrokerConfig,
-    overrides: &BTreeMap<String, String>,
-) -> Result<(), Vec<ConfigError>> {
+pub fn validate_topic_all(broker: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Result<(), Vec<ConfigError>> {
     let mut errors = Vec::new();
     for (name, value) in overrides {
         if let Err(error) = validate_topic(name, value) {
@@ -289,15 +277,8 @@ pub fn validate_topic_all(
         errors.push(ConfigError::Conflict {
             name: "min.compaction.lag.ms",
             other: "max.compaction.lag.ms",
-            problem: format!(
-                "{} is larger than {}",
-                config.min_compaction_lag_ms, config.max_compaction_lag_ms
-            ),
+            problem: format!("{} is larger than {}", config.min_compaction_lag_ms, config.max_compaction_lag_ms),
         });
     }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }

@@ -58,16 +58,8 @@ impl fmt::Display for Value {
 impl ConfigDef {
     fn invalid(&self, text: &str, problem: impl Into<String>) -> ConfigError {
         // A value may be as long as a request; the message quotes its beginning.
-        let value = if text.len() > 128 {
-            text.chars().take(125).chain("...".chars()).collect()
-        } else {
-            text.into()
-        };
-        ConfigError::Invalid {
-            name: self.name,
-            value,
-            problem: problem.into(),
-        }
+        let value = if text.len() > 128 { text.chars().take(125).chain("...".chars()).collect() } else { text.into() };
+        ConfigError::Invalid { name: self.name, value, problem: problem.into() }
     }
 
     /// Parses a value and checks the setting's own rule.
@@ -82,31 +74,17 @@ impl ConfigDef {
             ConfigKind::Boolean if trimmed.eq_ignore_ascii_case("false") => Value::Bool(false),
             ConfigKind::Boolean => return Err(wrong_type()),
             ConfigKind::String => Value::Text(trimmed.to_owned()),
-            ConfigKind::Short => {
-                Value::Number(trimmed.parse::<i16>().map_err(|_| wrong_type())?.into())
-            }
-            ConfigKind::Int => {
-                Value::Number(trimmed.parse::<i32>().map_err(|_| wrong_type())?.into())
-            }
+            ConfigKind::Short => Value::Number(trimmed.parse::<i16>().map_err(|_| wrong_type())?.into()),
+            ConfigKind::Int => Value::Number(trimmed.parse::<i32>().map_err(|_| wrong_type())?.into()),
             ConfigKind::Long => Value::Number(trimmed.parse::<i64>().map_err(|_| wrong_type())?),
             ConfigKind::Double => {
-                let number = trimmed
-                    .parse::<f64>()
-                    .ok()
-                    .filter(|n| n.is_finite())
-                    .ok_or_else(wrong_type)?;
+                let number = trimmed.parse::<f64>().ok().filter(|n| n.is_finite()).ok_or_else(wrong_type)?;
                 Value::Double(number)
             }
             ConfigKind::List if trimmed.is_empty() => Value::List(Vec::new()),
-            ConfigKind::List => Value::List(
-                trimmed
-                    .split(',')
-                    .map(|item| item.trim().to_owned())
-                    .collect(),
-            ),
+            ConfigKind::List => Value::List(trimmed.split(',').map(|item| item.trim().to_owned()).collect()),
         };
-        self.obey(&value)
-            .map_err(|problem| self.invalid(text, problem))?;
+        self.obey(&value).map_err(|problem| self.invalid(text, problem))?;
         Ok(value)
     }
 
@@ -116,15 +94,10 @@ impl ConfigDef {
             (Rule::AtLeast(min), Value::Double(n)) => *n >= *min as f64,
             (Rule::Between(min, max), Value::Number(n)) => (min..=max).contains(&n),
             (Rule::Between(min, max), Value::Double(n)) => (*min as f64..=*max as f64).contains(n),
-            (Rule::BetweenOr(min, max, other), Value::Number(n)) => {
-                (min..=max).contains(&n) || n == other
-            }
+            (Rule::BetweenOr(min, max, other), Value::Number(n)) => (min..=max).contains(&n) || n == other,
             (Rule::OneOf(names), Value::Text(text)) => names.contains(&text.as_str()),
             (Rule::ListOf(names), Value::List(items)) => {
-                let twice = items
-                    .iter()
-                    .enumerate()
-                    .find(|(i, item)| items[..*i].contains(item));
+                let twice = items.iter().enumerate().find(|(i, item)| items[..*i].contains(item));
                 if let Some((_, item)) = twice {
                     return Err(format!("{item} stands in the list twice"));
                 }
@@ -132,11 +105,7 @@ impl ConfigDef {
             }
             _ => true,
         };
-        if fine {
-            Ok(())
-        } else {
-            Err(format!("it must be {}", self.rule.expected()))
-        }
+        if fine { Ok(()) } else { Err(format!("it must be {}", self.rule.expected())) }
     }
 
     /// Parses a value that somebody wants to set: [`ConfigDef::parse`], and a refusal where the setting does not

@@ -1,0 +1,213 @@
+//! What only shows when the settings are seen together.
+
+use std::collections::{BTreeMap, HashMap};
+
+use watershed_controller::check_topic_name;
+use watershed_metadata::configs::{
+    BrokerConfig, ConfigError, FLUSH_CONFIG, STORAGE_CONFIG, nearest, validate_topic_all,
+};
+
+use super::check::kafka_path;
+use super::problem::{Place, Problem};
+use super::types::{Config, Disk, HostPort, Storage};
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Every contradiction in a configuration whose values are each fine.
+pub(super) fn problems(config: &Config, places: &BTreeMap<String, Place>, storages: &[String]) -> Vec<Problem> {
+    let mut check = Check { config, places, problems: Vec::new() };
+    check.log();
+    check.listeners();
+    check.limits();
+    let broker = check.broker(storages);
+    check.topics(&broker);
+    check.problems
+}
+
+impl Config {
+    /// The broker's settings as the rest of the program takes them: `[kafka]`, and the storage defaults under their
+    /// own names.
+    #[must_use]
+    pub fn broker_config(&self) -> BrokerConfig {
+        let storages = vec![self.storage.default.clone()];
+        self.broker_config_with(storages).expect("a loaded configuration was validated")
+    }
+
+    /// The same with the names of every storage backend there is.
+    ///
+    /// # Errors
+    /// What is wrong with them; nothing for a configuration from [`load`](super::load).
+    pub fn broker_config_with(&self, storages: Vec<String>) -> Result<BrokerConfig, Vec<ConfigError>> {
+        let mut fixed = self.kafka.0.clone();
+        if self.storage.default != Storage::default().default {
+            fixed.insert(STORAGE_CONFIG.to_owned(), self.storage.default.clone());
+        }
+        if self.storage.disk.flush != Disk::default().flush {
+            fixed.insert(FLUSH_CONFIG.to_owned(), self.storage.disk.flush.as_str().to_owned());
+        }
+        BrokerConfig::with_storages(fixed, storages)
+    }
+
+    /// How many bytes of produce requests may be in work at once: Kafka's `queued.max.request.bytes` if it is set,
+    /// else `limits.in_flight_bytes`.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> u64 {
+        self.broker_config().settings().queued_max_request_bytes.unwrap_or(self.limits.in_flight_bytes.get())
+    }
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    places: &'a BTreeMap<String, Place>,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn place(&self, key: &str) -> Place {
+        self.places.get(key).cloned().unwrap_or(Place::Default)
+    }
+
+    fn report(&mut self, key: &str, message: impl Into<String>) {
+        let place = self.place(key);
+        self.problems.push(Problem::new(&place, key, message));
+    }
+
+    fn log(&mut self) {
+        for directive in self.config.log.level.split(',') {
+            let level = directive.rsplit('=').next().unwrap_or_default().trim();
+            if !LEVELS.contains(&level) {
+                let message = format!("{level:?} is not a level; {} are", LEVELS.join(", "));
+                let problem = Problem::new(&self.place("log.level"), "log.level", message);
+                self.problems.push(problem.nearest(nearest(level, LEVELS)));
+            }
+        }
+    }
+
+    fn listeners(&mut self) {
+        let listeners = &self.config.listeners;
+        if listeners.is_empty() {
+            self.report("listeners", "at least one listener is needed");
+        }
+        let mut names: HashMap<String, usize> = HashMap::new();
+        let mut bound: Vec<(String, &HostPort)> = Vec::new();
+        for (index, listener) in listeners.iter().enumerate() {
+            let path = format!("listeners[{index}]");
+            let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            if listener.name.len() > 64 || !listener.name.chars().all(legal) {
+                let message = "a listener's name has at most 64 letters, digits, _ and -";
+                self.report(&format!("{path}.name"), message);
+            }
+            if let Some(other) = names.insert(listener.name.to_uppercase(), index) {
+                self.report(&format!("{path}.name"), format!("listeners[{other}] has this name already"));
+            }
+            let address = format!("{path}.address");
+            if listener.address.is_wildcard() && listener.advertised.is_none() {
+                let message = format!(
+                    "{} binds every address, and clients cannot be told to connect to that; give `advertised` as well",
+                    listener.address
+                );
+                self.report(&address, message);
+            }
+            if let Some(advertised) = &listener.advertised {
+                let key = format!("{path}.advertised");
+                if advertised.is_wildcard() {
+                    self.report(&key, format!("clients cannot connect to {advertised}"));
+                } else if advertised.port == 0 && listener.address.port != 0 {
+                    self.report(&key, "clients cannot connect to port 0");
+                }
+            }
+            self.bind(&address, &listener.address, &mut bound);
+        }
+        self.bind("http.address", &self.config.http.address, &mut bound);
+    }
+
+    fn bind<'c>(&mut self, key: &str, address: &'c HostPort, bound: &mut Vec<(String, &'c HostPort)>) {
+        let clash = |other: &HostPort| {
+            let same_host = other.host == address.host || other.is_wildcard() || address.is_wildcard();
+            address.port != 0 && other.port == address.port && same_host
+        };
+        if let Some((other, _)) = bound.iter().find(|(_, other)| clash(other)) {
+            let message = format!("{address} is bound by {other} already");
+            // The one that was written is at fault, not the default it collides with.
+            let (here, there) = (self.place(key), self.place(other));
+            let (key, place) = if here == Place::Default { (other.as_str(), there) } else { (key, here) };
+            self.problems.push(Problem::new(&place, key, message));
+        }
+        bound.push((key.to_owned(), address));
+    }
+
+    fn limits(&mut self) {
+        let limits = &self.config.limits;
+        if self.places.contains_key("limits.in_flight_bytes")
+            && self.config.kafka.0.contains_key("queued.max.request.bytes")
+        {
+            let key = kafka_path("kafka", "queued.max.request.bytes");
+            self.report(&key, "it means the same as limits.in_flight_bytes; give only one of them");
+        } else if limits.in_flight_bytes_per_connection.get() > limits.in_flight_bytes.get()
+            && !self.config.kafka.0.contains_key("queued.max.request.bytes")
+        {
+            let key = "limits.in_flight_bytes_per_connection";
+            let key = if self.places.contains_key(key) { key } else { "limits.in_flight_bytes" };
+            self.report(key, "one connection may not have more in work than all together (limits.in_flight_bytes)");
+        }
+    }
+
+    fn broker(&mut self, storages: &[String]) -> BrokerConfig {
+        match self.config.broker_config_with(storages.to_vec()) {
+            Ok(broker) => broker,
+            Err(errors) => {
+                for error in errors {
+                    self.setting(&error, "kafka");
+                }
+                // The topics are then checked against a broker nobody configured.
+                BrokerConfig::with_storages(BTreeMap::new(), storages.to_vec()).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Reports what a table of Kafka's settings says, at the setting's own place.
+    fn setting(&mut self, error: &ConfigError, path: &str) {
+        let (key, message) = match error {
+            ConfigError::Invalid { name, value, problem } if path == "kafka" && *name == STORAGE_CONFIG => {
+                ("storage.default".to_owned(), format!("{value:?} is refused: {problem}"))
+            }
+            ConfigError::Invalid { name, value, problem } => {
+                (kafka_path(path, name), format!("{value:?} is refused: {problem}"))
+            }
+            ConfigError::Conflict { name, other, .. } => {
+                let (first, second) = (kafka_path(path, name), kafka_path(path, other));
+                let key = if self.places.contains_key(&first) { first } else { second };
+                (key, error.to_string())
+            }
+            ConfigError::Unknown { name, .. } => (kafka_path(path, name), error.to_string()),
+        };
+        self.report(&key, message);
+    }
+
+    fn topics(&mut self, broker: &BrokerConfig) {
+        let mut names: HashMap<String, (usize, &str)> = HashMap::new();
+        for (index, topic) in self.config.topics.iter().enumerate() {
+            let path = format!("topics[{index}]");
+            let key = format!("{path}.name");
+            if let Err(error) = check_topic_name(&topic.name) {
+                self.report(&key, error.to_string());
+            }
+            match names.insert(topic.name.replace('.', "_"), (index, &topic.name)) {
+                Some((other, name)) if name == topic.name => {
+                    self.report(&key, format!("topics[{other}] has this name already"));
+                }
+                Some((other, name)) => {
+                    let message =
+                        format!("it collides with topics[{other}], {name}: '.' and '_' are the same in metrics");
+                    self.report(&key, message);
+                }
+                None => {}
+            }
+            if let Err(errors) = validate_topic_all(broker, &topic.config.0) {
+                for error in errors {
+                    self.setting(&error, &format!("{path}.config"));
+                }
+            }
+        }
+    }
+}
