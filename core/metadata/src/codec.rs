@@ -57,7 +57,7 @@ pub fn encode_chunks(
         records.peek()?;
         let mut encoder = Encoder::new(vec![0; HEADER_BYTES]);
         encoder.begin_array().expect("writing to memory cannot fail");
-        while encoder.writer().len() < chunk_bytes
+        while encoder.writer().len() < chunk_bytes.max(HEADER_BYTES + 2)
             && let Some(record) = records.next()
         {
             encoder.encode(record).expect("writing to memory cannot fail");
