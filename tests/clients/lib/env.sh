@@ -132,27 +132,56 @@ ${KAFKA_EXTRA:-}
 EOF
 }
 
-# start_kafka <dir> <client port>: formats and starts Apache Kafka 4.2; sets KAFKA_PID.
-start_kafka() {
+# prepare_kafka <dir> <client port>: a formatted directory for Apache Kafka 4.2.
+prepare_kafka() {
   mkdir -p "$1"
   write_kafka_config "$1" "$2" "$(free_port)"
   java "${JVM_SHORT[@]}" -cp "$CACHE_DIR/kafka-4.2/*" kafka.tools.StorageTool format \
-    --config "$1/server.properties" -t "$(printf 'watershed-test00' | base64 | tr -d =)" >"$1/format.log" 2>&1 || { cat "$1/format.log" >&2; die "kafka storage format failed"; }
-  # The heap and collector of Kafka's own start script.
-  java -server -Xmx1G -Xms1G -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 \
+    --config "$1/server.properties" -t "$(printf 'watershed-test00' | base64 | tr -d =)" >"$1/format.log" 2>&1 ||
+    { cat "$1/format.log" >&2; die "kafka storage format failed"; }
+}
+
+# exec_kafka <dir>: becomes the broker, with the heap and collector of Kafka's own start script.
+exec_kafka() {
+  exec java -server -Xmx1G -Xms1G -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 \
     -XX:+ExplicitGCInvokesConcurrent -Djava.awt.headless=true -cp "$CACHE_DIR/kafka-4.2/*" \
-    kafka.Kafka "$1/server.properties" >"$1/broker.log" 2>&1 &
+    kafka.Kafka "$1/server.properties"
+}
+
+# start_kafka <dir> <client port>: sets KAFKA_PID.
+start_kafka() {
+  prepare_kafka "$1" "$2"
+  (exec_kafka "$1") >"$1/broker.log" 2>&1 &
   KAFKA_PID=$!
   wait_for_port "$2" "$KAFKA_PID" 60 || { tail -20 "$1/broker.log" >&2; die "Apache Kafka did not start"; }
 }
 
-# start_watershed <dir> <kafka port>: starts WATERSHED_BIN on free ports; sets WATERSHED_PID.
-start_watershed() {
+# prepare_watershed <dir> <kafka port>: the configuration of a broker that only this run uses.
+prepare_watershed() {
   mkdir -p "$1"
+  cat >"$1/watershed.toml" <<EOF
+data_dir = "$1/data"
+
+[http]
+address = "127.0.0.1:$(free_port)"
+
+[[listeners]]
+name = "plain"
+address = "127.0.0.1:$2"
+EOF
+}
+
+# exec_watershed <dir>: becomes the broker under test.
+exec_watershed() {
   WATERSHED_BIN=${WATERSHED_BIN:-$REPO_DIR/target/release/watershed}
   [ -x "$WATERSHED_BIN" ] || die "no broker binary at $WATERSHED_BIN: build it (cargo build --release) or set WATERSHED_BIN"
-  # shellcheck disable=SC2046
-  "$WATERSHED_BIN" serve $(watershed_args "$1" "$2") >"$1/broker.log" 2>&1 &
+  exec "$WATERSHED_BIN" serve --config "$1/watershed.toml"
+}
+
+# start_watershed <dir> <kafka port>: sets WATERSHED_PID.
+start_watershed() {
+  prepare_watershed "$1" "$2"
+  (exec_watershed "$1") >"$1/broker.log" 2>&1 &
   WATERSHED_PID=$!
   wait_for_port "$2" "$WATERSHED_PID" 30 || { tail -20 "$1/broker.log" >&2; die "the broker did not start"; }
 }
