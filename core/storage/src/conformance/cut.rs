@@ -165,7 +165,7 @@ pub(super) async fn reset_empties_and_goes_on_at_next(subject: Subject) -> Outco
     log.checkpoint(vec![blob(1, 20), blob(2, 26)]).await?;
     let mut generation = log.ends()?.generation;
     for (n, next) in [1000, 3, 5_000_000_000].into_iter().enumerate() {
-        let unripe = log.log.append(vec![frame(5_000_000_001, 1, 3, 0, 10)]);
+        let unripe = log.log.append(vec![frame(5_000_000_001, 1, 3 + n as i32, 0, 10)]);
         let unripe = unripe.says("append succeeds")?;
         let blobs = vec![blob(2, next)];
         log.log.reset(Offset(next), blobs).await.says("reset succeeds")?;
