@@ -1,0 +1,70 @@
+//! DescribeQuorum (KIP-595, KIP-836): the metadata quorum, under the name of Kafka's metadata topic.
+
+use watershed_controller::ReplicaInfo;
+use watershed_model::TopicId;
+use watershed_protocol::ErrorCode;
+use watershed_protocol::messages::describe_quorum::{
+    DescribeQuorumRequest, DescribeQuorumResponse, Listener, Node, PartitionDataResponse, ReplicaState,
+    TopicDataResponse,
+};
+
+use super::Call;
+
+/// Where Kafka's tools look for the metadata log: one partition.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+const METADATA_PARTITION: i32 = 0;
+/// The first version that lists the nodes.
+const NODES_SINCE: i16 = 2;
+
+pub(super) async fn handle(call: &Call<'_>, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
+    let topics = request.topics.into_iter().map(|topic| TopicDataResponse {
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|partition| match (topic.topic_name.as_str(), partition.partition_index) {
+                (METADATA_TOPIC, METADATA_PARTITION) => quorum(call),
+                (_, partition_index) => PartitionDataResponse {
+                    partition_index,
+                    error_code: ErrorCode::UnknownTopicOrPartition.into(),
+                    ..PartitionDataResponse::default()
+                },
+            })
+            .collect(),
+        topic_name: topic.topic_name,
+    });
+    let mut response = DescribeQuorumResponse { topics: topics.collect(), ..DescribeQuorumResponse::default() };
+    if call.version >= NODES_SINCE {
+        let image = call.broker.image();
+        let node = |broker: &watershed_metadata::Broker| Node {
+            node_id: broker.broker.0,
+            listeners: broker
+                .listeners
+                .iter()
+                .map(|one| Listener { name: one.name.clone(), host: one.host.clone(), port: one.port })
+                .collect(),
+        };
+        response.nodes = image.brokers().map(node).collect();
+    }
+    response
+}
+
+fn quorum(call: &Call<'_>) -> PartitionDataResponse {
+    let info = call.broker.controller().describe_quorum();
+    let replica = |replica: &ReplicaInfo| ReplicaState {
+        replica_id: replica.node.0,
+        replica_directory_id: TopicId::ZERO,
+        log_end_offset: replica.log_end_offset.0,
+        last_fetch_timestamp: replica.last_fetch.0,
+        last_caught_up_timestamp: replica.last_caught_up.0,
+    };
+    PartitionDataResponse {
+        partition_index: METADATA_PARTITION,
+        error_code: ErrorCode::None.into(),
+        error_message: None,
+        leader_id: info.leader.map_or(-1, |leader| leader.0),
+        leader_epoch: info.leader_epoch,
+        high_watermark: info.high_watermark.0,
+        current_voters: info.voters.iter().map(replica).collect(),
+        observers: info.observers.iter().map(replica).collect(),
+    }
+}

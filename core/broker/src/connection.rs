@@ -1,0 +1,364 @@
+//! One client's connection: frames in, responses out, in request order.
+//!
+//! Only consecutive Produce requests overlap: the ordered part of a Produce (validate, append) runs at once, its
+//! response waits in a queue until the storage's promise holds, and meanwhile the next Produce is taken, so that
+//! pipelined requests share one group commit. Any other request starts when every earlier one on the connection has
+//! its result. Not reading is the only answer to a client that asks for too much: too many responses waiting, or no
+//! room in the byte budget.
+//!
+//! One task owns a connection and everything in it; nothing here is shared.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use watershed_model::Piece;
+use watershed_protocol::{ApiKey, DecodeError, EncodeError, RequestHeader};
+
+use crate::Broker;
+use crate::apis::{self, Client, PendingProduce};
+use crate::budget::Share;
+use crate::transport::Transport;
+
+/// How many Produce requests of one connection may wait for their promises.
+const PRODUCE_QUEUE_MAX: usize = 256;
+
+/// Frames of other APIs up to this size are taken without asking: the reserve that keeps heartbeats going.
+const SMALL_FRAME_BYTES: usize = 64 * 1024;
+
+/// How long a frame may take to arrive once it has begun, beyond what [`SLOWEST_BYTES_PER_SECOND`] explains.
+const FRAME_GRACE: Duration = Duration::from_secs(30);
+
+/// A sender slower than this is cut off in the middle of a frame, since it holds a share of the budget.
+const SLOWEST_BYTES_PER_SECOND: u64 = 16 * 1024;
+
+/// How much of the next requests is read while one is being answered; it is also how a vanished client is noticed.
+const AHEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// How often an otherwise idle connection looks at its deadlines.
+const WATCH_INTERVAL_MAX: Duration = Duration::from_secs(60);
+
+/// Why a connection ended. Every one but `Ended` and `Shutdown` is logged once, with the client's name.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Close {
+    /// The client closed it.
+    #[error("the client closed the connection")]
+    Ended,
+    /// The broker is stopping.
+    #[error("the broker is shutting down")]
+    Shutdown,
+    /// Nothing came for `connections.max.idle.ms`.
+    #[error("nothing arrived for {0:?} (connections.max.idle.ms)")]
+    Idle(Duration),
+    /// A frame began and did not end.
+    #[error("a frame of {0} bytes did not arrive in time")]
+    Slow(usize),
+    /// Not a frame.
+    #[error(transparent)]
+    Frame(#[from] watershed_protocol::frame::FrameError),
+    /// Not a request.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// An API or version that is not served.
+    #[error("{api} version {version} is not served")]
+    Unsupported {
+        /// The API, by name or number.
+        api: String,
+        /// What was asked for.
+        version: i16,
+    },
+    /// An acks=0 request failed; closing is the only way to say so.
+    #[error("a Produce request with acks=0 failed: {0}")]
+    ProduceWithoutAcks(String),
+    /// A response that its version cannot carry: a bug of ours.
+    #[error("the response cannot be written: {0}")]
+    Encode(#[from] EncodeError),
+    /// The socket failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What arrived and is complete.
+struct Request {
+    header: RequestHeader,
+    body: Bytes,
+    share: Option<Share>,
+}
+
+struct Connection {
+    broker: Arc<Broker>,
+    client: Client,
+    transport: Transport,
+    /// Produce requests whose ordered part is done.
+    queue: VecDeque<PendingProduce>,
+    queued_bytes: usize,
+    /// The share for the frame that is under way, once it was given.
+    share: Option<Share>,
+    /// Waiting for one.
+    share_wait: Option<BoxFuture<'static, Share>>,
+    /// The next frame would exceed the connection's own limit: it waits for a response to go out.
+    over_limit: bool,
+    frame_deadline: Option<Instant>,
+    last_active: Instant,
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(
+    broker: Arc<Broker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: usize,
+    stop: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
+    }
+    let client = Client::new(peer, listener);
+    let mut connection = Connection {
+        broker,
+        client,
+        transport: Transport::new(stream),
+        queue: VecDeque::new(),
+        queued_bytes: 0,
+        share: None,
+        share_wait: None,
+        over_limit: false,
+        frame_deadline: None,
+        last_active: Instant::now(),
+    };
+    let Err(close) = connection.run(&stop).await;
+    let client = &connection.client;
+    match close {
+        Close::Ended | Close::Shutdown => tracing::debug!(%peer, reason = %close, "connection closed"),
+        Close::Idle(_) | Close::Io(_) => {
+            tracing::debug!(%peer, client_id = client.id(), reason = %close, "connection closed");
+        }
+        _ => tracing::warn!(
+            %peer,
+            client_id = client.id(),
+            software = client.software(),
+            reason = %close,
+            "closed a connection"
+        ),
+    }
+}
+
+impl Connection {
+    async fn run(&mut self, stop: &CancellationToken) -> Result<std::convert::Infallible, Close> {
+        let watch_interval = self.broker.limits().idle.min(WATCH_INTERVAL_MAX);
+        let mut watch = pin!(tokio::time::sleep(watch_interval));
+        loop {
+            while let Some(request) = self.next_request()? {
+                self.last_active = Instant::now();
+                self.handle(request, stop).await?;
+            }
+            if stop.is_cancelled() {
+                self.drain().await?;
+                return Err(Close::Shutdown);
+            }
+            let reading = self.wants_bytes();
+            let frame_bytes = self.frame_bytes();
+            tokio::select! {
+                biased;
+                pieces = front(&mut self.queue), if !self.queue.is_empty() => {
+                    self.answer_produce(pieces?).await?;
+                }
+                share = wait_share(&mut self.share_wait), if self.share_wait.is_some() => {
+                    self.share = Some(share);
+                    self.share_wait = None;
+                }
+                more = self.transport.fill(frame_bytes), if reading => {
+                    if !more? {
+                        self.drain().await?;
+                        return Err(Close::Ended);
+                    }
+                }
+                () = stop.cancelled() => {}
+                () = &mut watch => {
+                    self.check_deadlines()?;
+                    watch.as_mut().reset(Instant::now() + watch_interval);
+                }
+            }
+        }
+    }
+
+    /// The size of the frame that is under way, for the transport's buffer; 0 while it should only peek, because the
+    /// frame's share is still to come.
+    fn frame_bytes(&self) -> usize {
+        match self.transport.announced() {
+            Some(size) if self.share_wait.is_none() => usize::try_from(size).unwrap_or(0).min(self.broker.limits().frame_bytes),
+            _ => 0,
+        }
+    }
+
+    fn wants_bytes(&self) -> bool {
+        self.share_wait.is_none() && !self.over_limit && self.queue.len() < PRODUCE_QUEUE_MAX
+    }
+
+    fn check_deadlines(&self) -> Result<(), Close> {
+        let now = Instant::now();
+        if self.frame_deadline.is_some_and(|deadline| now > deadline) {
+            return Err(Close::Slow(self.frame_bytes()));
+        }
+        let idle = self.broker.limits().idle;
+        if self.queue.is_empty() && self.share_wait.is_none() && now.duration_since(self.last_active) > idle {
+            return Err(Close::Idle(idle));
+        }
+        Ok(())
+    }
+
+    /// The next complete request, if the limits allow to take it. Asks for a share of the budget as soon as a frame's
+    /// first bytes tell what it is.
+    fn next_request(&mut self) -> Result<Option<Request>, Close> {
+        if self.queue.len() >= PRODUCE_QUEUE_MAX || self.share_wait.is_some() {
+            return Ok(None);
+        }
+        self.over_limit = false;
+        let Some(prefix) = self.transport.buffered().first_chunk::<4>() else { return Ok(None) };
+        let size = watershed_protocol::frame::frame_length(*prefix, self.broker.limits().frame_bytes)?;
+        let buffered = self.transport.buffered();
+        if buffered.len() < 6 {
+            return Ok(None);
+        }
+        let is_produce = i16::from_be_bytes([buffered[4], buffered[5]]) == ApiKey::Produce as i16;
+        if self.share.is_none() && (is_produce || size > SMALL_FRAME_BYTES) {
+            let over = self.queued_bytes + size > self.broker.limits().connection_bytes;
+            if over && !self.queue.is_empty() {
+                self.over_limit = true;
+                return Ok(None);
+            }
+            let budget = if is_produce { &self.broker.produce_budget } else { &self.broker.request_budget };
+            match budget.try_take(size) {
+                Some(share) => self.share = Some(share),
+                None => {
+                    self.share_wait = Some(budget.clone().take(size).boxed());
+                    return Ok(None);
+                }
+            }
+        }
+        let Some(frame) = self.transport.take_frame(size) else {
+            if self.frame_deadline.is_none() {
+                let seconds = size as u64 / SLOWEST_BYTES_PER_SECOND;
+                self.frame_deadline = Some(Instant::now() + FRAME_GRACE + Duration::from_secs(seconds));
+            }
+            return Ok(None);
+        };
+        self.frame_deadline = None;
+        let (header, body) = RequestHeader::decode(frame)?;
+        Ok(Some(Request { header, body, share: self.share.take() }))
+    }
+
+    async fn handle(&mut self, request: Request, stop: &CancellationToken) -> Result<(), Close> {
+        let Request { header, body, share } = request;
+        self.client.note(&header);
+        if header.api_key != ApiKey::Produce as i16 {
+            self.drain().await?;
+            return self.handle_alone(header, body, stop).await;
+        }
+        let broker = Arc::clone(&self.broker);
+        let started = {
+            let mut start = pin!(apis::produce::start(&broker, &self.client, &header, body, share));
+            // Earlier responses go out while this one waits for room.
+            loop {
+                tokio::select! {
+                    biased;
+                    started = &mut start => break started?,
+                    pieces = front(&mut self.queue), if !self.queue.is_empty() => {
+                        let done = self.queue.pop_front();
+                        send_produce(&broker, &mut self.transport, done, pieces?).await?;
+                    }
+                }
+            }
+        };
+        self.queued_bytes = self.queue.iter().map(PendingProduce::bytes).sum::<usize>() + started.bytes();
+        self.queue.push_back(started);
+        // What is ready already (acks=0, relaxed, refused) goes out at once.
+        while let Some(ready) = front(&mut self.queue).now_or_never() {
+            self.answer_produce(ready?).await?;
+            if self.queue.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A request that nothing on this connection overlaps with.
+    async fn handle_alone(&mut self, header: RequestHeader, body: Bytes, stop: &CancellationToken) -> Result<(), Close> {
+        let broker = Arc::clone(&self.broker);
+        let started = broker.clock().elapsed();
+        let api = header.api_key;
+        let mut work = apis::dispatch(&broker, &mut self.client, header, body, stop.clone());
+        let pieces = loop {
+            let ahead = self.transport.buffered().len() < AHEAD_BYTES_MAX;
+            tokio::select! {
+                biased;
+                pieces = &mut work => break pieces?,
+                more = self.transport.fill(0), if ahead => {
+                    if !more? {
+                        return Err(Close::Ended);
+                    }
+                }
+            }
+        };
+        drop(work);
+        let sent = self.transport.send(pieces).await?;
+        self.last_active = Instant::now();
+        broker.metrics.request(api, started, broker.clock().elapsed(), sent);
+        Ok(())
+    }
+
+    /// Takes the front of the queue, whose response is there, and sends it.
+    async fn answer_produce(&mut self, pieces: Vec<Piece>) -> Result<(), Close> {
+        let done = self.queue.pop_front();
+        self.queued_bytes -= done.as_ref().map_or(0, PendingProduce::bytes);
+        self.last_active = Instant::now();
+        send_produce(&self.broker, &mut self.transport, done, pieces).await
+    }
+
+    /// Sends every response that is owed.
+    async fn drain(&mut self) -> Result<(), Close> {
+        while !self.queue.is_empty() {
+            let pieces = front(&mut self.queue).await?;
+            self.answer_produce(pieces).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the share that was asked for; pending for ever without one.
+async fn wait_share(wait: &mut Option<BoxFuture<'static, Share>>) -> Share {
+    match wait {
+        Some(wait) => wait.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the first response in the queue is there. Cancel-safe: the response stays where it is.
+async fn front(queue: &mut VecDeque<PendingProduce>) -> Result<Vec<Piece>, Close> {
+    match queue.front_mut() {
+        Some(first) => std::future::poll_fn(|cx| first.poll_response(cx)).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn send_produce(
+    broker: &Broker,
+    transport: &mut Transport,
+    done: Option<PendingProduce>,
+    pieces: Vec<Piece>,
+) -> Result<(), Close> {
+    let sent = transport.send(pieces).await?;
+    if let Some(done) = done {
+        broker.metrics.request(ApiKey::Produce as i16, done.started(), broker.clock().elapsed(), sent);
+    }
+    Ok(())
+}

@@ -1,0 +1,364 @@
+//! The partitions of this broker: opened when first used, changed as the metadata says, closed at the end.
+//!
+//! A partition's log is opened on its first use, or at start if its storage holds data for it, since then it has
+//! something to recover. What to do follows from the metadata alone: [`ReplicaManager::apply`] takes its deltas in order.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::StreamExt;
+use parking_lot::RwLock;
+use tokio::sync::OnceCell;
+use watershed_log::{LogConfig, LogContext, LogError, UnifiedLog};
+use watershed_metadata::configs::{BrokerConfig, TopicConfig};
+use watershed_metadata::{Change, MetadataDelta, MetadataImage, Topic};
+use watershed_model::record::{Compression, TimestampType};
+use watershed_model::{BrokerId, Clock, LeaderEpoch, TopicId, TopicIdPartition};
+use watershed_protocol::ErrorCode;
+use watershed_storage::{FlushMode, LogStorage, StorageError};
+
+use crate::errors::log_code;
+use crate::metrics::TopicMetrics;
+use crate::partition::Partition;
+
+/// How many partitions are opened at once at start.
+const OPEN_AT_ONCE: usize = 16;
+
+/// How many are closed at once at the end, so that they share the device's flushes.
+const CLOSE_AT_ONCE: usize = 64;
+
+/// A topic that this broker holds partitions of.
+pub(crate) struct TopicEntry {
+    pub(crate) id: TopicId,
+    pub(crate) name: Arc<str>,
+    pub(crate) metrics: TopicMetrics,
+    pub(crate) storage: Arc<dyn LogStorage>,
+    config: ArcSwap<LogConfig>,
+    partitions: RwLock<HashMap<i32, Arc<OnceCell<Arc<Partition>>>>>,
+}
+
+impl TopicEntry {
+    /// The settings of its partitions' logs.
+    pub(crate) fn config(&self) -> Arc<LogConfig> {
+        self.config.load_full()
+    }
+
+    fn slot(&self, partition: i32) -> Arc<OnceCell<Arc<Partition>>> {
+        if let Some(slot) = self.partitions.read().get(&partition) {
+            return Arc::clone(slot);
+        }
+        Arc::clone(self.partitions.write().entry(partition).or_default())
+    }
+
+    fn open_partitions(&self) -> Vec<Arc<Partition>> {
+        self.partitions.read().values().filter_map(|slot| slot.get().cloned()).collect()
+    }
+}
+
+/// Where partitions live and how they are found.
+pub(crate) struct ReplicaManager {
+    node_id: BrokerId,
+    clock: Arc<dyn Clock>,
+    storages: BTreeMap<String, Arc<dyn LogStorage>>,
+    context: LogContext,
+    /// Topics whose data was found at start, by the storage that has it: it stays there whatever the settings say.
+    found: HashMap<TopicId, String>,
+    topics: RwLock<HashMap<TopicId, Arc<TopicEntry>>>,
+}
+
+impl ReplicaManager {
+    pub(crate) fn new(node_id: BrokerId, clock: Arc<dyn Clock>, storages: BTreeMap<String, Arc<dyn LogStorage>>) -> Self {
+        let spawn: Arc<dyn Fn(watershed_log::Task) + Send + Sync> = Arc::new(|task| drop(tokio::spawn(task)));
+        let context = LogContext { clock: Arc::clone(&clock), spawn };
+        Self { node_id, clock, storages, context, found: HashMap::new(), topics: RwLock::default() }
+    }
+
+    /// The backends by name.
+    pub(crate) fn storages(&self) -> &BTreeMap<String, Arc<dyn LogStorage>> {
+        &self.storages
+    }
+
+    /// Opens and recovers everything that the storages hold; destroys what belongs to no topic any more (a deletion that
+    /// a crash cut short).
+    pub(crate) async fn start(&mut self, image: &Arc<MetadataImage>, config: &BrokerConfig) -> Result<(), StorageError> {
+        let mut to_open = Vec::new();
+        for (name, storage) in &self.storages {
+            for tp in storage.list().await? {
+                let known = image.topic_by_id(&tp.topic).is_some_and(|topic| tp.partition < topic.partition_count());
+                if known {
+                    self.found.insert(tp.topic, name.clone());
+                    to_open.push(tp);
+                } else {
+                    tracing::info!(partition = %tp, storage = %name, "finishing the deletion of a partition");
+                    storage.destroy(tp).await?;
+                }
+            }
+        }
+        let began = self.clock.elapsed();
+        let count = to_open.len();
+        let this = &*self;
+        let mut opening = futures_util::stream::iter(to_open.into_iter().map(|tp| this.open_found(image, config, tp)))
+            .buffer_unordered(OPEN_AT_ONCE);
+        while let Some(opened) = opening.next().await {
+            opened?;
+        }
+        if count > 0 {
+            let seconds = (self.clock.elapsed() - began).as_secs_f64();
+            tracing::info!(partitions = count, seconds, "opened the partitions that hold data");
+        }
+        Ok(())
+    }
+
+    async fn open_found(
+        &self,
+        image: &Arc<MetadataImage>,
+        config: &BrokerConfig,
+        tp: TopicIdPartition,
+    ) -> Result<(), StorageError> {
+        let Some(topic) = image.topic_by_id(&tp.topic) else { return Ok(()) };
+        let entry = self.entry(topic, config);
+        match self.open(&entry, image, tp).await {
+            Ok(_) => Ok(()),
+            Err(LogError::Storage(error @ StorageError::Offline { .. })) => Err(error),
+            Err(error) => {
+                // One damaged partition does not keep the others from serving; its clients get KAFKA_STORAGE_ERROR.
+                tracing::error!(topic = %entry.name, partition = tp.partition, %error, "cannot open a partition");
+                Ok(())
+            }
+        }
+    }
+
+    /// The partition, opened if this is its first use.
+    ///
+    /// # Errors
+    /// The code to answer with: the partition does not exist, another broker leads it, or its log cannot be opened.
+    pub(crate) async fn partition(
+        &self,
+        image: &Arc<MetadataImage>,
+        config: &BrokerConfig,
+        topic: &Topic,
+        partition: i32,
+    ) -> Result<Arc<Partition>, ErrorCode> {
+        if let Some(open) = self.open_partition(topic.id(), partition) {
+            return Ok(open);
+        }
+        let tp = TopicIdPartition { topic: topic.id(), partition };
+        let known = image.partition(&tp.topic, partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        if known.leader != self.node_id {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        let entry = self.entry(topic, config);
+        self.open(&entry, image, tp).await.map_err(|error| {
+            tracing::error!(topic = %topic.name(), partition, %error, "cannot open a partition");
+            log_code(&error)
+        })
+    }
+
+    /// The partition if it is open: the quick way.
+    pub(crate) fn open_partition(&self, topic: TopicId, partition: i32) -> Option<Arc<Partition>> {
+        let topics = self.topics.read();
+        let slots = topics.get(&topic)?.partitions.read();
+        slots.get(&partition)?.get().cloned()
+    }
+
+    /// Every open partition.
+    pub(crate) fn open_partitions(&self) -> Vec<Arc<Partition>> {
+        let topics: Vec<_> = self.topics.read().values().cloned().collect();
+        topics.iter().flat_map(|topic| topic.open_partitions()).collect()
+    }
+
+    /// The name of the storage that holds a topic.
+    pub(crate) fn storage_of(&self, topic: &Topic, config: &BrokerConfig) -> String {
+        let configured = || topic_config(topic, config).storage.to_string();
+        self.found.get(&topic.id()).cloned().unwrap_or_else(configured)
+    }
+
+    fn entry(&self, topic: &Topic, config: &BrokerConfig) -> Arc<TopicEntry> {
+        if let Some(entry) = self.topics.read().get(&topic.id()) {
+            return Arc::clone(entry);
+        }
+        let name = self.storage_of(topic, config);
+        let storage = self.storages.get(&name).or_else(|| self.storages.values().next());
+        let storage = Arc::clone(storage.expect("a broker is built with at least one storage backend"));
+        let mut topics = self.topics.write();
+        let entry = topics.entry(topic.id()).or_insert_with(|| {
+            Arc::new(TopicEntry {
+                id: topic.id(),
+                name: Arc::clone(topic.name()),
+                metrics: TopicMetrics::new(topic.name()),
+                storage,
+                config: ArcSwap::from_pointee(log_config(&topic_config(topic, config), config)),
+                partitions: RwLock::default(),
+            })
+        });
+        Arc::clone(entry)
+    }
+
+    async fn open(
+        &self,
+        entry: &Arc<TopicEntry>,
+        image: &Arc<MetadataImage>,
+        tp: TopicIdPartition,
+    ) -> Result<Arc<Partition>, LogError> {
+        let slot = entry.slot(tp.partition);
+        let opened = slot.get_or_try_init(|| self.open_log(entry, image, tp)).await;
+        opened.cloned()
+    }
+
+    async fn open_log(
+        &self,
+        entry: &Arc<TopicEntry>,
+        image: &Arc<MetadataImage>,
+        tp: TopicIdPartition,
+    ) -> Result<Arc<Partition>, LogError> {
+        let config = entry.config();
+        let opened = UnifiedLog::open(&*entry.storage, tp, (*config).clone(), self.context.clone()).await?;
+        let log = opened.log;
+        for damage in &opened.report.damage {
+            tracing::error!(
+                topic = %entry.name,
+                partition = tp.partition,
+                from = %damage.offsets.start,
+                to = %damage.offsets.end,
+                bytes = damage.bytes,
+                promised = damage.promised,
+                reason = %damage.reason,
+                "part of a log was unusable: a torn tail that nobody was promised was cut, promised data was set aside"
+            );
+        }
+        let volatile = !entry.storage.caps().survives_restart;
+        let reserved = volatile.then(|| image.reserved_offset(&tp).unwrap_or_default());
+        if let Some(next) = reserved.filter(|next| *next > log.end()) {
+            log.start_over_at(next).await?;
+        }
+        let epoch = image.partition(&tp.topic, tp.partition).map_or(LeaderEpoch(0), |partition| partition.leader_epoch);
+        log.assign_epoch(epoch);
+        Ok(Arc::new(Partition::new(tp, Arc::clone(entry), log, epoch, reserved)))
+    }
+
+    /// Follows a change of the metadata.
+    pub(crate) fn apply(&self, delta: &MetadataDelta, config: &BrokerConfig) {
+        for change in &delta.changes {
+            match change {
+                Change::TopicDeleted { topic, name, partitions } => self.delete(*topic, name, *partitions),
+                Change::TopicConfigs(topic) => self.reconfigure(&delta.image, config, Some(*topic)),
+                Change::BrokerConfigs(_) | Change::Everything => self.reconfigure(&delta.image, config, None),
+                Change::TopicCreated(_)
+                | Change::PartitionsAdded { .. }
+                | Change::BrokerRegistered(_)
+                | Change::BrokerStarted(_)
+                | Change::Features
+                | Change::ProducerIds
+                | Change::OffsetsReserved(_)
+                | Change::Cluster => {}
+            }
+        }
+    }
+
+    /// Forgets a topic at once and removes its data in the background: the metadata goes on meanwhile. What a crash leaves
+    /// over is removed by the next start, which finds it without a topic.
+    fn delete(&self, topic: TopicId, name: &Arc<str>, partitions: i32) {
+        let entry = self.topics.write().remove(&topic);
+        for partition in entry.iter().flat_map(|entry| entry.open_partitions()) {
+            partition.log.abandon();
+        }
+        let (storages, name) = (self.storages.clone(), Arc::clone(name));
+        tokio::spawn(async move {
+            for (storage_name, storage) in &storages {
+                for partition in 0..partitions {
+                    if let Err(error) = storage.destroy(TopicIdPartition { topic, partition }).await {
+                        tracing::error!(topic = %name, partition, storage = %storage_name, %error,
+                            "cannot delete a partition; the next start tries again");
+                    }
+                }
+            }
+        });
+    }
+
+    fn reconfigure(&self, image: &MetadataImage, config: &BrokerConfig, only: Option<TopicId>) {
+        let entries: Vec<_> = match only {
+            Some(id) => self.topics.read().get(&id).cloned().into_iter().collect(),
+            None => self.topics.read().values().cloned().collect(),
+        };
+        for entry in entries {
+            let Some(topic) = image.topic_by_id(&entry.id) else { continue };
+            let new = log_config(&topic_config(topic, config), config);
+            for partition in entry.open_partitions() {
+                partition.log.configure(new.clone());
+            }
+            entry.config.store(Arc::new(new));
+        }
+    }
+
+    /// Closes every log: producer snapshots are written, then the storages sync and leave their clean marks.
+    pub(crate) async fn close(&self) -> Result<(), StorageError> {
+        let closing = self.open_partitions().into_iter().map(|partition| async move {
+            if let Err(error) = partition.log.close().await {
+                let (topic, number) = (&partition.topic.name, partition.tp.partition);
+                tracing::warn!(%topic, partition = number, %error, "a log was not closed cleanly; the next start recovers it");
+            }
+        });
+        futures_util::stream::iter(closing).buffer_unordered(CLOSE_AT_ONCE).collect::<()>().await;
+        for storage in self.storages.values() {
+            storage.close().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The backend of topics that do not choose one.
+pub(crate) fn default_storage(config: &BrokerConfig) -> String {
+    let plain = TopicConfig::resolve(config, &BTreeMap::new());
+    plain.expect("the defaults were checked at start").storage.to_string()
+}
+
+/// A topic's configuration; a stored value that cannot be read any more falls back to the defaults, with a warning.
+pub(crate) fn topic_config(topic: &Topic, config: &BrokerConfig) -> TopicConfig {
+    TopicConfig::resolve(config, topic.configs()).unwrap_or_else(|error| {
+        tracing::warn!(topic = %topic.name(), %error, "a stored topic config cannot be read; the defaults apply");
+        TopicConfig::resolve(config, &BTreeMap::new()).expect("the defaults were checked at start")
+    })
+}
+
+fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+fn log_config(topic: &TopicConfig, broker: &BrokerConfig) -> LogConfig {
+    use watershed_log::{CleanupPolicy, CompressionPolicy};
+    use watershed_metadata::configs::{CompressionType as Wanted, Flush, TimestampType as Stamp};
+    let compression = match topic.compression_type {
+        Wanted::Producer => CompressionPolicy::Producer,
+        Wanted::Uncompressed => CompressionPolicy::Codec(Compression::None, None),
+        Wanted::Gzip(level) => CompressionPolicy::Codec(Compression::Gzip, Some(level).filter(|level| *level >= 0)),
+        Wanted::Snappy => CompressionPolicy::Codec(Compression::Snappy, None),
+        Wanted::Lz4(level) => CompressionPolicy::Codec(Compression::Lz4, Some(level)),
+        Wanted::Zstd(level) => CompressionPolicy::Codec(Compression::Zstd, Some(level)),
+    };
+    LogConfig {
+        segment_bytes: topic.segment_bytes,
+        segment_ms: signed(topic.segment_ms),
+        segment_jitter_ms: signed(topic.segment_jitter_ms),
+        retention_ms: topic.retention_ms.map(signed),
+        retention_bytes: topic.retention_bytes,
+        cleanup: CleanupPolicy { delete: topic.cleanup_policy.delete, compact: topic.cleanup_policy.compact },
+        max_compaction_lag_ms: signed(topic.max_compaction_lag_ms),
+        max_message_bytes: topic.max_message_bytes,
+        compression,
+        timestamp_type: match topic.message_timestamp_type {
+            Stamp::CreateTime => TimestampType::CreateTime,
+            Stamp::LogAppendTime => TimestampType::LogAppendTime,
+        },
+        timestamp_before_max_ms: signed(topic.message_timestamp_before_max_ms),
+        timestamp_after_max_ms: signed(topic.message_timestamp_after_max_ms),
+        index_interval_bytes: topic.index_interval_bytes,
+        flush: match topic.flush {
+            Flush::Sync => FlushMode::Sync,
+            Flush::Relaxed => FlushMode::Relaxed,
+        },
+        delete_delay: Duration::from_millis(topic.file_delete_delay_ms),
+        producer_id_expiration_ms: signed(broker.settings().producer_id_expiration_ms),
+    }
+}
