@@ -63,6 +63,8 @@ struct Inner {
     raft: Raft<RaftTypes>,
     published: Arc<Published>,
     failure: Failure,
+    /// The store's own channel, which ends when the file is closed.
+    store: Failure,
     features: Vec<FeatureRange>,
     clock: Arc<dyn Clock>,
     jobs: parking_lot::Mutex<Option<mpsc::Sender<Job>>>,
@@ -177,6 +179,8 @@ impl ControllerHandle {
             && found != given
         {
             drop(member.raft.shutdown().await);
+            let mut store = member.failure;
+            while store.changed().await.is_ok() {}
             return Err(OpenError::OtherCluster { path, found, given });
         }
         let (jobs, queue) = mpsc::channel(CONTROLLER_QUEUE_MAX);
@@ -184,7 +188,8 @@ impl ControllerHandle {
             node,
             raft: member.raft,
             published: member.published,
-            failure: watch_failures(member.failure, &writer.raft),
+            failure: watch_failures(member.failure.clone(), &writer.raft),
+            store: member.failure,
             features,
             clock,
             jobs: parking_lot::Mutex::new(Some(jobs)),
@@ -370,9 +375,11 @@ impl ControllerHandle {
         }
     }
 
-    /// Finishes the requests that wait, refuses new ones, and closes the store. A second call does nothing.
+    /// Finishes the requests that wait, refuses new ones, and closes the store: when this returns, the directory
+    /// can be opened again. A second call does nothing.
     pub async fn shutdown(&self) {
         drop(self.inner.jobs.lock().take());
+        self.inner.published.close();
         let mut writer = self.inner.writer.lock().await;
         if let Some(task) = writer.take() {
             if let Err(error) = task.await {
@@ -381,6 +388,9 @@ impl ControllerHandle {
             if let Err(error) = self.inner.raft.shutdown().await {
                 tracing::error!(%error, "the metadata quorum did not end well");
             }
+            // The quorum's own tasks let go of the file one after the other.
+            let mut store = self.inner.store.clone();
+            while store.changed().await.is_ok() {}
         }
     }
 

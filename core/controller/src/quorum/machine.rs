@@ -14,7 +14,7 @@ use openraft::{
     AnyError, Entry, EntryPayload, OptionalSend, RaftSnapshotBuilder, SnapshotMeta, StorageIOError, StoredMembership,
 };
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use watershed_metadata::{Change, MetadataDelta, MetadataImage, decode_batch, encode_chunks};
 use watershed_model::limits::{METADATA_DELTAS_MAX, METADATA_SNAPSHOT_CHUNK_BYTES};
 
@@ -30,9 +30,15 @@ type Meta = SnapshotMeta<u64, Peer>;
 pub(crate) struct Published {
     current: ArcSwap<SnapshotImage>,
     followers: Mutex<Vec<mpsc::Sender<MetadataDelta>>>,
+    closing: watch::Sender<bool>,
 }
 
 impl Published {
+    /// From now on a follower that does not keep up is given up instead of waited for.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
     /// The newest image and its version.
     pub(crate) fn current(&self) -> Arc<SnapshotImage> {
         self.current.load_full()
@@ -58,8 +64,13 @@ impl Published {
         };
         for follower in followers {
             let delta = MetadataDelta { changes: changes.clone(), image: Arc::clone(&image) };
-            // An error means that the follower is gone, which is its own affair.
-            drop(follower.send(delta).await);
+            let mut closing = self.closing.subscribe();
+            tokio::select! {
+                biased;
+                // An error means that the follower is gone, which is its own affair.
+                _ = follower.send(delta) => {}
+                _ = closing.wait_for(|closing| *closing) => self.followers.lock().clear(),
+            }
         }
     }
 }
@@ -86,7 +97,11 @@ impl Machine {
         let snapshot = loaded.map_err(|error| store.open_error(error))?;
         let data = snapshot.as_ref().map(|snapshot| (*snapshot.snapshot).clone()).unwrap_or_default();
         let meta = snapshot.as_ref().map(|snapshot| snapshot.meta.clone()).unwrap_or_default();
-        let published = Published { current: ArcSwap::from_pointee(data.clone()), followers: Mutex::default() };
+        let published = Published {
+            current: ArcSwap::from_pointee(data.clone()),
+            followers: Mutex::default(),
+            closing: watch::Sender::new(false),
+        };
         Ok(Self {
             store,
             published: Arc::new(published),

@@ -79,15 +79,17 @@ macro_rules! from_redb {
 from_redb!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError, redb::SetDurabilityError);
 
 /// The open file. Shared by the log store and the state machine.
+///
+/// The fields are dropped in this order: who sees the end of `failed` knows that the file is closed and unlocked.
 #[derive(Debug)]
 pub(crate) struct Store {
     db: Database,
     path: PathBuf,
     /// The newest committed entry that the file does not know of yet.
     committed: Mutex<Option<LogId>>,
-    failed: watch::Sender<Option<Arc<str>>>,
     /// Bytes of the entries appended since the last snapshot.
     log_bytes: Arc<AtomicU64>,
+    failed: watch::Sender<Option<Arc<str>>>,
 }
 
 impl Store {

@@ -1,0 +1,206 @@
+//! Power cuts and failing disks, below redb.
+//!
+//! A backend keeps what was synced apart from what was only written. A cut at a sync point keeps what was synced
+//! before, and any part of what was written since: nothing of it, all of it, or every write by the toss of a coin,
+//! torn at 512 bytes.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use redb::{BackendError, StorageBackend};
+use watershed_model::BrokerId;
+
+use super::super::{NoPeers, OpenError, Store};
+use super::{broker, options, topic};
+use crate::{ControllerError, ControllerHandle};
+
+#[derive(Debug, Default)]
+struct Disk {
+    synced: Vec<u8>,
+    now: Vec<u8>,
+    /// What was written since the last sync, in order.
+    pending: Vec<Write>,
+    /// The states a power cut may have left: one per sync, with the writes that were pending before it and what
+    /// had been acknowledged by then.
+    cuts: Vec<Cut>,
+    acknowledged: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Write {
+    At(u64, Vec<u8>),
+    Len(u64),
+}
+
+#[derive(Clone, Debug)]
+struct Cut {
+    synced: Vec<u8>,
+    pending: Vec<Write>,
+    acknowledged: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Backend {
+    disk: Arc<Mutex<Disk>>,
+    broken: Arc<AtomicBool>,
+}
+
+impl Backend {
+    fn holding(bytes: Vec<u8>) -> Self {
+        let disk = Disk { synced: bytes.clone(), now: bytes, ..Disk::default() };
+        Self { disk: Arc::new(Mutex::new(disk)), broken: Arc::default() }
+    }
+}
+
+fn apply(bytes: &mut Vec<u8>, write: &Write) {
+    match write {
+        Write::Len(len) => bytes.resize(*len as usize, 0),
+        Write::At(at, data) => {
+            let at = *at as usize;
+            if bytes.len() < at + data.len() {
+                bytes.resize(at + data.len(), 0);
+            }
+            bytes[at..at + data.len()].copy_from_slice(data);
+        }
+    }
+}
+
+impl StorageBackend for Backend {
+    fn len(&self) -> Result<u64, io::Error> {
+        Ok(self.disk.lock().now.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        let disk = self.disk.lock();
+        let offset = offset as usize;
+        let bytes = disk.now.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), io::Error> {
+        let mut disk = self.disk.lock();
+        let write = Write::Len(len);
+        apply(&mut disk.now, &write);
+        disk.pending.push(write);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        let mut disk = self.disk.lock();
+        let pending = std::mem::take(&mut disk.pending);
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let cut = Cut { synced: disk.synced.clone(), pending, acknowledged: disk.acknowledged };
+        disk.cuts.push(cut);
+        disk.synced = disk.now.clone();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        let mut disk = self.disk.lock();
+        let write = Write::At(offset, data.to_vec());
+        apply(&mut disk.now, &write);
+        disk.pending.push(write);
+        Ok(())
+    }
+
+    fn try_lock_range(&self, _: std::ops::Bound<u64>, _: std::ops::Bound<u64>) -> Result<bool, BackendError> {
+        Err(BackendError::Unsupported)
+    }
+}
+
+/// The disk after a cut, when `keep` decides on each sector written since the last sync.
+fn survivor(cut: &Cut, mut keep: impl FnMut() -> bool) -> Vec<u8> {
+    let mut bytes = cut.synced.clone();
+    for write in &cut.pending {
+        match write {
+            Write::Len(_) if keep() => apply(&mut bytes, write),
+            Write::Len(_) => {}
+            Write::At(at, data) => {
+                for (sector, piece) in data.chunks(512).enumerate() {
+                    if keep() {
+                        apply(&mut bytes, &Write::At(at + sector as u64 * 512, piece.to_vec()));
+                    }
+                }
+            }
+        }
+    }
+    bytes
+}
+
+async fn start(backend: Backend) -> Result<ControllerHandle, OpenError> {
+    let store = Store::with_backend(backend, BrokerId(1))?;
+    let dir = std::path::Path::new("unused");
+    ControllerHandle::start(store, options(dir), NoPeers, 8).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_at_any_sync_keeps_what_was_acknowledged() {
+    // A store is made under another name and renamed, so that no cut happens before this.
+    let backend = Backend::default();
+    drop(Store::with_backend(backend.clone(), BrokerId(1)).unwrap());
+    backend.disk.lock().cuts.clear();
+
+    let handle = start(backend.clone()).await.unwrap();
+    handle.register_broker(broker(1)).await.unwrap();
+    let topics = 12;
+    for i in 0..topics {
+        handle.create_topics(vec![topic(format!("t{i}"), 2)], false).await.unwrap().remove(0).unwrap();
+        backend.disk.lock().acknowledged = i + 1;
+    }
+    handle.shutdown().await;
+    drop(handle);
+    let cuts = std::mem::take(&mut backend.disk.lock().cuts);
+    assert!(cuts.len() > topics, "{} syncs for {topics} topics", cuts.len());
+
+    let mut seed = 1u64;
+    let mut coin = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed >> 63 == 1
+    };
+    for (number, cut) in cuts.iter().enumerate() {
+        let states = [survivor(cut, || false), survivor(cut, || true), survivor(cut, &mut coin), survivor(cut, &mut coin)];
+        for (kind, state) in states.into_iter().enumerate() {
+            let backend = Backend::holding(state);
+            let handle = start(backend).await.unwrap_or_else(|error| panic!("cut {number}, state {kind}: {error}"));
+            let image = handle.image();
+            for i in 0..cut.acknowledged {
+                assert!(image.topic_by_name(&format!("t{i}")).is_some(), "cut {number}, state {kind}: t{i} is lost");
+            }
+            assert!(image.topic_count() <= cut.acknowledged + 1, "cut {number}: a topic nobody asked for");
+            // And the store works on.
+            handle.register_broker(broker(2)).await.unwrap();
+            handle.create_topics(vec![topic("after", 1)], false).await.unwrap().remove(0).unwrap();
+            handle.shutdown().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_sync_stops_everything_and_says_why() {
+    let backend = Backend::default();
+    let handle = start(backend.clone()).await.unwrap();
+    handle.register_broker(broker(1)).await.unwrap();
+    let mut failure = handle.failure();
+    assert!(failure.borrow().is_none());
+
+    backend.broken.store(true, Ordering::SeqCst);
+    let error = handle.create_topics(vec![topic("t", 1)], false).await.unwrap_err();
+    assert!(matches!(error, ControllerError::StoreFailed(_)), "{error}");
+    let reason = failure.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+    assert!(reason.contains("appending to the log") && reason.contains("os error 5"), "{reason}");
+
+    // Even if the disk recovers: pages may be gone, so nothing is accepted any more.
+    backend.broken.store(false, Ordering::SeqCst);
+    let error = handle.create_topics(vec![topic("u", 1)], false).await.unwrap_err();
+    assert!(matches!(error, ControllerError::StoreFailed(_)), "{error}");
+    assert!(handle.image().topic_by_name("t").is_none());
+    handle.shutdown().await;
+}
