@@ -19,6 +19,7 @@ pub use topics::check_topic_name;
 
 use watershed_metadata::configs::BrokerConfig;
 use watershed_metadata::{Change, FeatureRange, MetadataImage, MetadataRecord, supported_features};
+use watershed_model::limits::METADATA_CHANGES_PER_REQUEST_MAX;
 use watershed_model::{BrokerId, TopicId};
 
 use crate::ControllerError;
@@ -81,6 +82,11 @@ impl Work {
         change
     }
 
+    /// The outcome of a request that is refused as a whole.
+    fn refused<T: Clone>(items: usize, error: ControllerError) -> Outcome<Vec<Result<T, ControllerError>>> {
+        Outcome { records: Vec::new(), reply: vec![Err(error); items] }
+    }
+
     /// The outcome; without records if the request only asks what would happen.
     fn finish<T>(self, reply: T, validate_only: bool) -> Outcome<T> {
         Outcome { records: if validate_only { Vec::new() } else { self.records }, reply }
@@ -89,6 +95,15 @@ impl Work {
 
 /// Where new topic ids come from: random ones in life, counted ones in tests.
 pub type NewTopicId<'a> = &'a mut dyn FnMut() -> TopicId;
+
+/// Why a request with this many changes is refused as a whole, if it is.
+fn too_many(changes: usize) -> Option<ControllerError> {
+    (changes > METADATA_CHANGES_PER_REQUEST_MAX).then(|| {
+        ControllerError::PolicyViolation(format!(
+            "The request makes {changes} changes, {METADATA_CHANGES_PER_REQUEST_MAX} are allowed: split it."
+        ))
+    })
+}
 
 /// The positions of items whose key occurs more than once.
 fn duplicates<'a, T, K: Ord>(items: &'a [T], key: impl Fn(&'a T) -> K) -> Vec<bool> {

@@ -173,7 +173,10 @@ impl ControllerHandle {
         let features = controller.supported_features().to_vec();
         let new_cluster = cluster_id.unwrap_or_else(|| ClusterId::random(&mut random));
         let mut writer = Writer::new(node, &member, controller, random);
-        writer.join(new_cluster).await?;
+        if let Err(error) = writer.join(new_cluster).await {
+            drop(member.raft.shutdown().await);
+            return Err(error);
+        }
         let found = member.published.current().image.cluster_id();
         if let (Some(found), Some(given)) = (found, cluster_id)
             && found != given

@@ -24,7 +24,9 @@ pub enum CodecError {
     #[error("a metadata batch of {0} bytes is cut short: it has at least {HEADER_BYTES}")]
     Truncated(usize),
     /// Written by a version of the program that this one does not know.
-    #[error("metadata batch version {0} is unknown (this program reads version {VERSION}): use the newer program that wrote it")]
+    #[error(
+        "metadata batch version {0} is unknown (this program reads version {VERSION}): use the newer program that wrote it"
+    )]
     Version(u8),
     /// The bytes are not those that were written.
     #[error("metadata batch is corrupt: its checksum is {found:#010x}, {stored:#010x} was written")]
@@ -113,7 +115,11 @@ pub(crate) mod cbor {
                 use minicbor::encode::{Encoder, Error as EncodeError, Write};
                 use watershed_model::$type;
 
-                pub(crate) fn encode<C, W: Write>(value: &$type, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
+                pub(crate) fn encode<C, W: Write>(
+                    value: &$type,
+                    e: &mut Encoder<W>,
+                    _: &mut C,
+                ) -> Result<(), EncodeError<W::Error>> {
                     e.$read(value.0)?;
                     Ok(())
                 }
@@ -135,7 +141,11 @@ pub(crate) mod cbor {
         use minicbor::encode::{Encoder, Error as EncodeError, Write};
         use watershed_model::TopicId;
 
-        pub(crate) fn encode<C, W: Write>(value: &TopicId, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
+        pub(crate) fn encode<C, W: Write>(
+            value: &TopicId,
+            e: &mut Encoder<W>,
+            _: &mut C,
+        ) -> Result<(), EncodeError<W::Error>> {
             e.bytes(&value.0)?;
             Ok(())
         }
@@ -152,7 +162,11 @@ pub(crate) mod cbor {
         use minicbor::encode::{Encoder, Error as EncodeError, Write};
         use watershed_model::BrokerId;
 
-        pub(crate) fn encode<C, W: Write>(value: &[BrokerId], e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
+        pub(crate) fn encode<C, W: Write>(
+            value: &[BrokerId],
+            e: &mut Encoder<W>,
+            _: &mut C,
+        ) -> Result<(), EncodeError<W::Error>> {
             e.array(value.len() as u64)?;
             for broker in value {
                 e.i32(broker.0)?;

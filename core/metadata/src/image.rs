@@ -144,9 +144,7 @@ impl MetadataImage {
 
     /// The topics whose name is `from` or comes after it, sorted by name.
     pub fn topics_from<'a>(&'a self, from: &str) -> impl Iterator<Item = &'a Arc<Topic>> + use<'a> {
-        self.names
-            .range::<_, str>((Bound::Included(from), Bound::Unbounded))
-            .filter_map(|(_, id)| self.topics.get(id))
+        self.names.range::<_, str>((Bound::Included(from), Bound::Unbounded)).filter_map(|(_, id)| self.topics.get(id))
     }
 
     /// How many topics there are.

@@ -40,6 +40,9 @@ pub const CONFIG_VALUE_BYTES_MAX: usize = 32_767;
 /// How many producer ids a broker gets at a time (Kafka's block size).
 pub const PRODUCER_IDS_PER_BLOCK: i32 = 1_000;
 
+/// How many metadata changes one admin request may make beside partitions (Kafka's limit of records per operation).
+pub const METADATA_CHANGES_PER_REQUEST_MAX: usize = 10_000;
+
 /// How many requests wait for the controller before callers have to wait themselves.
 pub const CONTROLLER_QUEUE_MAX: usize = 1_024;
 

@@ -12,7 +12,7 @@ use watershed_metadata::configs::{
 use watershed_metadata::{ConfigMap, ConfigResource, MetadataImage, MetadataRecord};
 use watershed_model::limits::CONFIG_VALUE_BYTES_MAX;
 
-use super::{Controller, Outcome, Work, duplicates};
+use super::{Controller, Outcome, Work, duplicates, too_many};
 use crate::ControllerError::{InvalidConfig, InvalidRequest, UnknownTopic};
 use crate::{ConfigOp, ConfigTarget, ControllerError, IncrementalAlter, ReplaceConfigs};
 
@@ -28,6 +28,9 @@ impl Controller {
         alterations: &[IncrementalAlter],
         validate_only: bool,
     ) -> Outcome<Replies> {
+        if let Some(error) = too_many(alterations.iter().map(|alteration| 1 + alteration.ops.len()).sum()) {
+            return Work::refused(alterations.len(), error);
+        }
         let duplicate = duplicates(alterations, |alteration| alteration.target.clone());
         let mut work = Work::new(image);
         let replies = alterations
@@ -49,6 +52,9 @@ impl Controller {
         replacements: &[ReplaceConfigs],
         validate_only: bool,
     ) -> Outcome<Replies> {
+        if let Some(error) = too_many(replacements.iter().map(|replacement| 1 + replacement.configs.len()).sum()) {
+            return Work::refused(replacements.len(), error);
+        }
         let duplicate = duplicates(replacements, |replacement| replacement.target.clone());
         let mut work = Work::new(image);
         let replies = replacements
@@ -71,7 +77,8 @@ impl Controller {
                 ConfigOp::Delete => drop(after.remove(name)),
                 ConfigOp::Append(items) | ConfigOp::Subtract(items) => {
                     let append = matches!(op, ConfigOp::Append(_));
-                    let list = self.list(&work.image, resource, &after, name, if append { "APPEND" } else { "SUBTRACT" })?;
+                    let list =
+                        self.list(&work.image, resource, &after, name, if append { "APPEND" } else { "SUBTRACT" })?;
                     let items = items.split(',').map(str::trim).filter(|item| !item.is_empty());
                     after.insert(name.clone(), edited(list, items, append));
                 }
@@ -134,7 +141,8 @@ impl Controller {
             }
         }
         // A value can be fine alone and contradict this node's file; other nodes check theirs when they apply it.
-        let own = if resource == ConfigResource::Broker(self.node) { after } else { image.broker_configs(Some(self.node)) };
+        let own =
+            if resource == ConfigResource::Broker(self.node) { after } else { image.broker_configs(Some(self.node)) };
         let cluster = if resource == ConfigResource::BrokerDefault { after } else { image.broker_configs(None) };
         self.config.with_dynamic(own.clone(), cluster.clone()).map_err(invalid)?;
         Ok(())

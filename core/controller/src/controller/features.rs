@@ -11,7 +11,8 @@ impl Controller {
     #[must_use]
     pub fn bootstrap(&self, cluster_id: ClusterId) -> Vec<MetadataRecord> {
         let features = self.features.iter().filter(|range| range.min > 0);
-        let levels = features.map(|range| MetadataRecord::FeatureFinalized { name: range.name.clone(), level: range.max });
+        let levels =
+            features.map(|range| MetadataRecord::FeatureFinalized { name: range.name.clone(), level: range.max });
         std::iter::once(MetadataRecord::ClusterCreated { cluster_id }).chain(levels).collect()
     }
 
@@ -84,4 +85,3 @@ fn check_supported(ranges: &[FeatureRange], update: &FeatureUpdate, node: &str) 
         _ => format!("{node} only supports versions {min}-{max}"),
     })
 }
-

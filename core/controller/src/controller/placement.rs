@@ -66,7 +66,8 @@ pub(super) fn check_assignment(
     replicas: &[BrokerId],
     factor: Option<usize>,
 ) -> Result<(), ControllerError> {
-    let error = |text: String| Err(InvalidReplicaAssignment(format!("The manual partition assignment includes {text}")));
+    let error =
+        |text: String| Err(InvalidReplicaAssignment(format!("The manual partition assignment includes {text}")));
     if replicas.is_empty() {
         return error("an empty replica list.".to_owned());
     }

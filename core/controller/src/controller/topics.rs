@@ -5,7 +5,7 @@ use watershed_model::limits::{PARTITIONS_PER_REQUEST_MAX, TOPIC_NAME_BYTES_MAX};
 use watershed_model::{BrokerId, LeaderEpoch, TopicId};
 
 use super::placement::{self, check_assignment};
-use super::{Controller, NewTopicId, Outcome, Work, configs, duplicates};
+use super::{Controller, NewTopicId, Outcome, Work, configs, duplicates, too_many};
 use crate::ControllerError::{
     InvalidPartitions, InvalidReplicaAssignment, InvalidReplicationFactor, InvalidRequest, InvalidTopic,
     PolicyViolation, TopicAlreadyExists, UnknownTopic, UnknownTopicId,
@@ -35,7 +35,11 @@ impl Controller {
                 "Excessively large number of partitions per request: {wanted} are asked for, \
                  {PARTITIONS_PER_REQUEST_MAX} are allowed."
             ));
-            return Outcome { records: Vec::new(), reply: vec![Err(error); topics.len()] };
+            return Work::refused(topics.len(), error);
+        }
+        let changes = topics.iter().map(|topic| 1 + topic.configs.len()).sum();
+        if let Some(error) = too_many(changes) {
+            return Work::refused(topics.len(), error);
         }
         let duplicate = duplicates(topics, |topic| topic.name.as_str());
         let mut work = Work::new(image);
@@ -77,7 +81,9 @@ impl Controller {
         let created = CreatedTopic {
             topic: id,
             partitions: partitions.iter().map(|run| i32::try_from(run.count).unwrap_or(i32::MAX)).sum(),
-            replication_factor: partitions.first().map_or(0, |run| i16::try_from(run.replicas.len()).unwrap_or(i16::MAX)),
+            replication_factor: partitions
+                .first()
+                .map_or(0, |run| i16::try_from(run.replicas.len()).unwrap_or(i16::MAX)),
         };
         work.emit(MetadataRecord::TopicCreated { topic: id, name: topic.name.clone(), partitions });
         for (name, value) in configs {
@@ -88,7 +94,12 @@ impl Controller {
     }
 
     /// Partitions where the controller sees fit.
-    fn place(&self, image: &MetadataImage, topic: &CreateTopic, id: TopicId) -> Result<Vec<PartitionRun>, ControllerError> {
+    fn place(
+        &self,
+        image: &MetadataImage,
+        topic: &CreateTopic,
+        id: TopicId,
+    ) -> Result<Vec<PartitionRun>, ControllerError> {
         if topic.replication_factor < -1 || topic.replication_factor == 0 {
             return Err(InvalidReplicationFactor(
                 "Replication factor must be larger than 0, or -1 to use the default value.".to_owned(),
@@ -114,6 +125,9 @@ impl Controller {
         topics: &[CreatePartitions],
         validate_only: bool,
     ) -> Outcome<Replies<()>> {
+        if let Some(error) = too_many(topics.len()) {
+            return Work::refused(topics.len(), error);
+        }
         let duplicate = duplicates(topics, |topic| topic.name.as_str());
         let mut work = Work::new(image);
         let mut budget = PARTITIONS_PER_REQUEST_MAX;
@@ -131,6 +145,9 @@ impl Controller {
     /// Deletes topics (DeleteTopics).
     #[must_use]
     pub fn delete_topics(&self, image: &MetadataImage, topics: &[TopicRef]) -> Outcome<Replies<DeletedTopic>> {
+        if let Some(error) = too_many(topics.len()) {
+            return Work::refused(topics.len(), error);
+        }
         let find = |topic: &TopicRef| match topic {
             TopicRef::Name(name) => image.topic_by_name(name),
             TopicRef::Id(id) => image.topic_by_id(id),

@@ -21,8 +21,7 @@ use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{Entry, LogState, OptionalSend, RaftLogId, RaftLogReader, StorageIOError, Vote};
 use parking_lot::Mutex;
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition,
-    WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
 use tokio::sync::watch;
 use watershed_model::BrokerId;
@@ -130,13 +129,8 @@ impl Store {
     }
 
     fn with_database(db: Database, path: PathBuf, node: BrokerId) -> Result<Self, OpenError> {
-        let store = Self {
-            db,
-            path,
-            committed: Mutex::new(None),
-            failed: watch::Sender::new(None),
-            log_bytes: Arc::default(),
-        };
+        let store =
+            Self { db, path, committed: Mutex::new(None), failed: watch::Sender::new(None), log_bytes: Arc::default() };
         store.identify(node)?;
         let bytes = store.log_size().map_err(|error| store.open_error(error))?;
         store.log_bytes.store(bytes, Ordering::Relaxed);

@@ -146,7 +146,12 @@ impl MetadataImage {
         Ok(Change::TopicDeleted { topic: id, name: Arc::clone(&topic.name), partitions })
     }
 
-    fn change_config(&mut self, resource: ConfigResource, name: &str, value: Option<&str>) -> Result<Change, ApplyError> {
+    fn change_config(
+        &mut self,
+        resource: ConfigResource,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<Change, ApplyError> {
         let broker = match resource {
             ConfigResource::Topic(id) => {
                 let mut topic = Topic::clone(&*self.topic(id)?);

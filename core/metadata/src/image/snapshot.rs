@@ -20,13 +20,15 @@ impl MetadataImage {
             .iter()
             .map(|(name, level)| MetadataRecord::FeatureFinalized { name: name.to_string(), level: *level });
         let brokers = self.brokers.values().map(|broker| MetadataRecord::BrokerRegistered((**broker).clone()));
-        let starts =
-            self.starts.iter().map(|(broker, starts)| MetadataRecord::BrokerStarted { broker: *broker, starts: *starts });
+        let starts = self
+            .starts
+            .iter()
+            .map(|(broker, starts)| MetadataRecord::BrokerStarted { broker: *broker, starts: *starts });
         let broker_configs = self.broker_configs.iter().flat_map(|(broker, configs)| {
             let resource = broker.map_or(ConfigResource::BrokerDefault, ConfigResource::Broker);
             configs.iter().map(move |(name, value)| config(resource, name, value))
         });
-        let producer_ids = (self.next_producer_id.0 > 0).then(|| MetadataRecord::ProducerIdsAllocated {
+        let producer_ids = (self.next_producer_id.0 > 0).then_some(MetadataRecord::ProducerIdsAllocated {
             broker: watershed_model::BrokerId(-1),
             next: self.next_producer_id,
         });

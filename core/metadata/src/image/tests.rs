@@ -154,12 +154,8 @@ fn a_large_topic_is_small_and_survives_a_snapshot() {
 #[test]
 fn a_batch_has_these_bytes_for_ever() {
     let b = BrokerId(1);
-    let listener = Endpoint {
-        name: "P".to_owned(),
-        host: "h".to_owned(),
-        port: 9092,
-        security_protocol: SecurityProtocol::Ssl,
-    };
+    let listener =
+        Endpoint { name: "P".to_owned(), host: "h".to_owned(), port: 9092, security_protocol: SecurityProtocol::Ssl };
     let broker = BrokerRegistered {
         broker: b,
         incarnation: [2; 16],
@@ -169,7 +165,7 @@ fn a_batch_has_these_bytes_for_ever() {
     };
     let partial = PartitionRun { isr: Some(vec![b]), replicas: vec![b, BrokerId(2)], ..run(1, 1) };
     let records = [
-        (MetadataRecord::ClusterCreated { cluster_id: ClusterId::ZERO }, "82008150" .to_owned() + &"00".repeat(16)),
+        (MetadataRecord::ClusterCreated { cluster_id: ClusterId::ZERO }, "82008150".to_owned() + &"00".repeat(16)),
         (MetadataRecord::FeatureFinalized { name: "f".to_owned(), level: 2 }, "8201826166 02".replace(' ', "")),
         (
             MetadataRecord::BrokerRegistered(broker),
@@ -265,7 +261,8 @@ fn any_record() -> impl Strategy<Value = MetadataRecord> {
         Just(SecurityProtocol::SaslSsl)
     ];
     let endpoint = (text(), text(), any::<u16>(), protocol);
-    let endpoint = endpoint.prop_map(|(name, host, port, security_protocol)| Endpoint { name, host, port, security_protocol });
+    let endpoint =
+        endpoint.prop_map(|(name, host, port, security_protocol)| Endpoint { name, host, port, security_protocol });
     let range = (text(), any::<i16>(), any::<i16>()).prop_map(|(name, min, max)| FeatureRange { name, min, max });
     let registered = (
         broker(),
@@ -281,10 +278,16 @@ fn any_record() -> impl Strategy<Value = MetadataRecord> {
             MetadataRecord::BrokerRegistered(BrokerRegistered { broker, incarnation, listeners, rack, features })
         }),
         (broker(), any::<i32>()).prop_map(|(broker, starts)| MetadataRecord::BrokerStarted { broker, starts }),
-        (id(), text(), runs())
-            .prop_map(|(topic, name, partitions)| MetadataRecord::TopicCreated { topic, name, partitions }),
-        (id(), any::<i32>(), runs())
-            .prop_map(|(topic, first, partitions)| MetadataRecord::PartitionsAdded { topic, first, partitions }),
+        (id(), text(), runs()).prop_map(|(topic, name, partitions)| MetadataRecord::TopicCreated {
+            topic,
+            name,
+            partitions
+        }),
+        (id(), any::<i32>(), runs()).prop_map(|(topic, first, partitions)| MetadataRecord::PartitionsAdded {
+            topic,
+            first,
+            partitions
+        }),
         id().prop_map(|topic| MetadataRecord::TopicDeleted { topic }),
         (resource, text(), proptest::option::of(text()))
             .prop_map(|(resource, name, value)| MetadataRecord::ConfigChanged { resource, name, value }),

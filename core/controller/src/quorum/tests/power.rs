@@ -166,7 +166,8 @@ async fn a_power_cut_at_any_sync_keeps_what_was_acknowledged() {
         seed >> 63 == 1
     };
     for (number, cut) in cuts.iter().enumerate() {
-        let states = [survivor(cut, || false), survivor(cut, || true), survivor(cut, &mut coin), survivor(cut, &mut coin)];
+        let states =
+            [survivor(cut, || false), survivor(cut, || true), survivor(cut, &mut coin), survivor(cut, &mut coin)];
         for (kind, state) in states.into_iter().enumerate() {
             let backend = Backend::holding(state);
             let handle = start(backend).await.unwrap_or_else(|error| panic!("cut {number}, state {kind}: {error}"));
