@@ -47,9 +47,9 @@ pub(super) async fn a_log_is_open_once(subject: Subject) -> Outcome {
     log.holds(&all, "a refused open leaves the open handle as it was").await?;
     log.append(&[frame(3, 1, 0, 0, 10)]).await?;
     log.close().await?;
-    subject.open(0).await?;
+    let reopened = subject.open(0).await?;
     fails!(again().await, StorageError::Invalid(_), SENTENCE);
-    Ok(())
+    reopened.close().await
 }
 
 pub(super) async fn lists_what_it_holds(subject: Subject) -> Outcome {
