@@ -174,7 +174,7 @@ impl BatchHeader {
     #[must_use]
     pub fn crc_after_change(&self, new: &Self, body_bytes: usize) -> u32 {
         let covered = |header: &Self| crc32c::crc32c(&header.to_bytes()[ATTRIBUTES_AT..]);
-        self.crc ^ crc32c::crc32c_combine(covered(self) ^ covered(new), 0, body_bytes)
+        self.crc ^ super::crc::shift(covered(self) ^ covered(new), body_bytes)
     }
 
     /// The last record's offset.

@@ -7,6 +7,7 @@
 mod batch;
 mod builder;
 mod compress;
+mod crc;
 mod error;
 mod header;
 mod single;
