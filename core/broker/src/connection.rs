@@ -122,7 +122,7 @@ pub(crate) async fn serve(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
     }
-    let client = Client::new(peer, listener);
+    let client = Client::new(listener);
     let mut connection = Connection {
         broker,
         client,
@@ -195,7 +195,9 @@ impl Connection {
     /// frame's share is still to come.
     fn frame_bytes(&self) -> usize {
         match self.transport.announced() {
-            Some(size) if self.share_wait.is_none() => usize::try_from(size).unwrap_or(0).min(self.broker.limits().frame_bytes),
+            Some(size) if self.share_wait.is_none() => {
+                usize::try_from(size).unwrap_or(0).min(self.broker.limits().frame_bytes)
+            }
             _ => 0,
         }
     }
@@ -292,7 +294,12 @@ impl Connection {
     }
 
     /// A request that nothing on this connection overlaps with.
-    async fn handle_alone(&mut self, header: RequestHeader, body: Bytes, stop: &CancellationToken) -> Result<(), Close> {
+    async fn handle_alone(
+        &mut self,
+        header: RequestHeader,
+        body: Bytes,
+        stop: &CancellationToken,
+    ) -> Result<(), Close> {
         let broker = Arc::clone(&self.broker);
         let started = broker.clock().elapsed();
         let api = header.api_key;

@@ -230,8 +230,13 @@ impl FetchSessions {
                 break id;
             }
         };
-        let mut session =
-            Session { uses_topic_ids, created: now, last_used: now, epoch: next_epoch(INITIAL_EPOCH), ..Session::default() };
+        let mut session = Session {
+            uses_topic_ids,
+            created: now,
+            last_used: now,
+            epoch: next_epoch(INITIAL_EPOCH),
+            ..Session::default()
+        };
         for (key, wanted, found) in answers {
             let (high_watermark, log_start_offset) = (found.high_watermark, found.log_start_offset);
             session.forget(key);
@@ -293,7 +298,17 @@ mod tests {
         let (context, all) = sessions.begin(13, (0, 0), wanted, &[], now).unwrap();
         let answers: Vec<_> = all.into_iter().map(|(k, w)| (k, w, found(5, 0))).collect();
         let mut next = sessions.len() as u32;
-        let (id, keep) = sessions.finish(&context, &answers, || { next += 1; next }, now).unwrap();
+        let (id, keep) = sessions
+            .finish(
+                &context,
+                &answers,
+                || {
+                    next += 1;
+                    next
+                },
+                now,
+            )
+            .unwrap();
         assert!(keep.iter().all(|k| *k), "a full response holds exactly what was asked for");
         id
     }

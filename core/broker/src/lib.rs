@@ -331,7 +331,7 @@ impl RunningBroker {
     ///
     /// # Errors
     /// [`StorageError`] if the end could not be written; the next start recovers then.
-    pub async fn stop(self) -> Result<(), StorageError> {
+    pub async fn stop(&self) -> Result<(), StorageError> {
         self.stop.cancel();
         self.server.finish(self.broker.limits.shutdown_patience).await;
         let tasks = std::mem::take(&mut *self.tasks.lock());

@@ -6,7 +6,9 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use watershed_protocol::api::ADVERTISED;
 
 const REQUESTS: &str = "watershed_requests_total";
@@ -31,9 +33,15 @@ const PLACE_FULL: &str = "watershed_log_directory_full";
 /// Registers the descriptions; once per process, after a recorder was installed.
 pub fn describe() {
     describe_counter!(REQUESTS, "Requests answered, by API");
-    describe_histogram!(REQUEST_SECONDS, "Seconds from a complete request to its response being handed to the socket, by API");
+    describe_histogram!(
+        REQUEST_SECONDS,
+        "Seconds from a complete request to its response being handed to the socket, by API"
+    );
     describe_counter!(RESPONSE_BYTES, "Bytes of responses sent, by API");
-    describe_counter!(REQUEST_ERRORS, "Error codes in responses, by error; per partition where an API answers per partition");
+    describe_counter!(
+        REQUEST_ERRORS,
+        "Error codes in responses, by error; per partition where an API answers per partition"
+    );
     describe_gauge!(CONNECTIONS, "Open client connections");
     describe_counter!(CONNECTIONS_REFUSED, "Connections closed at once because a limit was reached");
     describe_gauge!(IN_FLIGHT_BYTES, "Bytes of Produce requests that were read and not yet answered");
@@ -45,7 +53,10 @@ pub fn describe() {
     describe_gauge!(LOG_END_OFFSET, "The offset that a partition's next record gets");
     describe_gauge!(HIGH_WATERMARK, "The offset up to which consumers may read a partition");
     describe_gauge!(FETCH_SESSIONS, "Open fetch sessions");
-    describe_gauge!(NOT_CLEANED, "Topics with cleanup.policy=compact; log compaction is not built yet, so they only grow");
+    describe_gauge!(
+        NOT_CLEANED,
+        "Topics with cleanup.policy=compact; log compaction is not built yet, so they only grow"
+    );
     describe_gauge!(PLACE_OFFLINE, "1 while a log directory is offline");
     describe_gauge!(PLACE_FULL, "1 while a log directory has no room");
 }

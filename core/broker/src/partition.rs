@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-
 use watershed_log::UnifiedLog;
 use watershed_model::{LeaderEpoch, Offset, TopicIdPartition};
 use watershed_protocol::ErrorCode;
@@ -39,8 +38,8 @@ impl Partition {
         leader_epoch: LeaderEpoch,
         reserved: Option<Offset>,
     ) -> Self {
-        let reserved =
-            reserved.map(|until| Reservation { until: AtomicI64::new(until.0), extending: tokio::sync::Mutex::default() });
+        let reserved = reserved
+            .map(|until| Reservation { until: AtomicI64::new(until.0), extending: tokio::sync::Mutex::default() });
         Self { tp, topic, log, leader_epoch, reserved }
     }
 
@@ -82,4 +81,3 @@ impl Partition {
         Ok(())
     }
 }
-

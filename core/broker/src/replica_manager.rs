@@ -69,7 +69,11 @@ pub(crate) struct ReplicaManager {
 }
 
 impl ReplicaManager {
-    pub(crate) fn new(node_id: BrokerId, clock: Arc<dyn Clock>, storages: BTreeMap<String, Arc<dyn LogStorage>>) -> Self {
+    pub(crate) fn new(
+        node_id: BrokerId,
+        clock: Arc<dyn Clock>,
+        storages: BTreeMap<String, Arc<dyn LogStorage>>,
+    ) -> Self {
         let spawn: Arc<dyn Fn(watershed_log::Task) + Send + Sync> = Arc::new(|task| drop(tokio::spawn(task)));
         let context = LogContext { clock: Arc::clone(&clock), spawn };
         Self { node_id, clock, storages, context, found: HashMap::new(), topics: RwLock::default() }
@@ -82,7 +86,11 @@ impl ReplicaManager {
 
     /// Opens and recovers everything that the storages hold; destroys what belongs to no topic any more (a deletion that
     /// a crash cut short).
-    pub(crate) async fn start(&mut self, image: &Arc<MetadataImage>, config: &BrokerConfig) -> Result<(), StorageError> {
+    pub(crate) async fn start(
+        &mut self,
+        image: &Arc<MetadataImage>,
+        config: &BrokerConfig,
+    ) -> Result<(), StorageError> {
         let mut to_open = Vec::new();
         for (name, storage) in &self.storages {
             for tp in storage.list().await? {

@@ -95,7 +95,9 @@ pub(crate) async fn failed(broker: &Broker) -> String {
                 let reason = {
                     let now = health.borrow_and_update();
                     let dead = !now.places.is_empty() && now.places.iter().all(|place| place.offline.is_some());
-                    dead.then(|| now.places.iter().filter_map(|place| place.offline.clone()).collect::<Vec<_>>().join("; "))
+                    dead.then(|| {
+                        now.places.iter().filter_map(|place| place.offline.clone()).collect::<Vec<_>>().join("; ")
+                    })
                 };
                 if let Some(reason) = reason {
                     return reason;

@@ -29,11 +29,7 @@ pub(crate) fn spawn(
     ]
 }
 
-async fn follow_metadata(
-    broker: Arc<Broker>,
-    mut changes: mpsc::Receiver<MetadataDelta>,
-    stop: CancellationToken,
-) {
+async fn follow_metadata(broker: Arc<Broker>, mut changes: mpsc::Receiver<MetadataDelta>, stop: CancellationToken) {
     loop {
         let delta = tokio::select! {
             delta = changes.recv() => delta,
@@ -77,7 +73,9 @@ async fn retention(broker: Arc<Broker>, stop: CancellationToken) {
                              (message.timestamp.after.max.ms keeps them out)");
                     }
                 }
-                Err(error) => tracing::warn!(%topic, partition = number, %error, "retention failed; trying again later"),
+                Err(error) => {
+                    tracing::warn!(%topic, partition = number, %error, "retention failed; trying again later")
+                }
             }
         }
     }

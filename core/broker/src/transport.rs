@@ -69,7 +69,8 @@ impl Transport {
                 return Ok(false);
             }
             self.stream.readable().await?;
-            let missing = if frame_bytes == 0 { 0 } else { (SIZE_BYTES + frame_bytes).saturating_sub(self.input.len()) };
+            let missing =
+                if frame_bytes == 0 { 0 } else { (SIZE_BYTES + frame_bytes).saturating_sub(self.input.len()) };
             self.input.reserve(missing.max(READ_AHEAD_BYTES));
             match self.stream.try_read_buf(&mut self.input) {
                 Ok(0) => {

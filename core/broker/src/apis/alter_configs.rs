@@ -86,7 +86,8 @@ struct Answer {
 /// Takes the controller's share out; the refusals stay.
 fn split<T>(items: Vec<Item<T>>) -> (Vec<Item<()>>, Vec<T>) {
     let mut work = Vec::new();
-    let rest = items.into_iter().map(|item| Item { kind: item.kind, name: item.name, work: item.work.map(|w| work.push(w)) });
+    let rest =
+        items.into_iter().map(|item| Item { kind: item.kind, name: item.name, work: item.work.map(|w| work.push(w)) });
     (rest.collect(), work)
 }
 
@@ -121,9 +122,7 @@ fn target(kind: i8, name: &str) -> Result<ConfigTarget, Refusal> {
 
 fn operation(config: steps::AlterableConfig) -> Result<(String, ConfigOp), Refusal> {
     let steps::AlterableConfig { name, config_operation, value } = config;
-    let value = || {
-        value.ok_or_else(|| (ErrorCode::InvalidRequest, format!("Null value not supported for : {name}")))
-    };
+    let value = || value.ok_or_else(|| (ErrorCode::InvalidRequest, format!("Null value not supported for : {name}")));
     let op = match config_operation {
         0 => ConfigOp::Set(value()?),
         1 => ConfigOp::Delete,

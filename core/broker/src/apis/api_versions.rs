@@ -17,13 +17,21 @@ pub(super) fn handle(call: &Call<'_>, client: &mut Client, request: ApiVersionsR
     if call.version >= SOFTWARE_SINCE {
         let ApiVersionsRequest { client_software_name: name, client_software_version: version } = request;
         if !is_software_label(&name) || !is_software_label(&version) {
-            return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.into(), ..ApiVersionsResponse::default() };
+            return ApiVersionsResponse {
+                error_code: ErrorCode::InvalidRequest.into(),
+                ..ApiVersionsResponse::default()
+            };
         }
         client.software = format!("{name} {version}");
         client.software.truncate(watershed_model::limits::CLIENT_LABEL_BYTES_MAX);
     }
     let image = call.broker.image();
-    let supported = call.broker.controller().supported_features().iter().filter(|range| range.min > 0 || call.version >= ZERO_LEVELS_SINCE);
+    let supported = call
+        .broker
+        .controller()
+        .supported_features()
+        .iter()
+        .filter(|range| range.min > 0 || call.version >= ZERO_LEVELS_SINCE);
     let finalized = image.features().map(|(name, level)| FinalizedFeatureKey {
         name: name.to_owned(),
         max_version_level: level,
@@ -32,7 +40,11 @@ pub(super) fn handle(call: &Call<'_>, client: &mut Client, request: ApiVersionsR
     ApiVersionsResponse {
         api_keys: api::ADVERTISED.iter().map(|(key, min, max)| entry(*key, *min, *max)).collect(),
         supported_features: supported
-            .map(|range| SupportedFeatureKey { name: range.name.clone(), min_version: range.min, max_version: range.max })
+            .map(|range| SupportedFeatureKey {
+                name: range.name.clone(),
+                min_version: range.min,
+                max_version: range.max,
+            })
             .collect(),
         finalized_features_epoch: call.broker.controller().describe_quorum().high_watermark.0 - 1,
         finalized_features: finalized.collect(),

@@ -16,16 +16,17 @@ const STATES_SINCE: i16 = 6;
 const DISABLED_CODE_SINCE: i16 = 3;
 
 pub(super) async fn handle(call: &Call<'_>, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
-    let named = request.topic_names.into_iter().map(|name| DeleteTopicState { name: Some(name), topic_id: TopicId::ZERO });
-    let asked: Vec<DeleteTopicState> =
-        if call.version >= STATES_SINCE { request.topics } else { named.collect() };
+    let named =
+        request.topic_names.into_iter().map(|name| DeleteTopicState { name: Some(name), topic_id: TopicId::ZERO });
+    let asked: Vec<DeleteTopicState> = if call.version >= STATES_SINCE { request.topics } else { named.collect() };
     if !call.broker.config().settings().delete_topic_enable {
         let code = if call.version >= DISABLED_CODE_SINCE {
             ErrorCode::TopicDeletionDisabled
         } else {
             ErrorCode::InvalidRequest
         };
-        let refused = asked.into_iter().map(|topic| failed(topic, code, "Topic deletion is disabled (delete.topic.enable)."));
+        let refused =
+            asked.into_iter().map(|topic| failed(topic, code, "Topic deletion is disabled (delete.topic.enable)."));
         return DeleteTopicsResponse { throttle_time_ms: 0, responses: refused.collect() };
     }
     let mut responses = Vec::new();

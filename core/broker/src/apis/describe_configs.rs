@@ -19,10 +19,9 @@ pub(super) async fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> 
         let described = match resource.resource_type {
             TOPIC => topic(call, resource),
             BROKER => broker(call, resource),
-            _ => Err((
-                ErrorCode::InvalidRequest,
-                Some(format!("Unsupported resource type: {}", resource.resource_type)),
-            )),
+            _ => {
+                Err((ErrorCode::InvalidRequest, Some(format!("Unsupported resource type: {}", resource.resource_type))))
+            }
         };
         let (code, message, entries) = match described {
             Ok(entries) => (ErrorCode::None, None, entries),

@@ -65,7 +65,8 @@ fn describe(place: &PlaceHealth, partitions: &[&Arc<Partition>]) -> DescribeLogD
     }
     let code = if place.offline.is_some() { ErrorCode::KafkaStorageError } else { ErrorCode::None };
     let bytes = |bytes: Option<u64>| bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
-    let topics = topics.into_iter().map(|(name, partitions)| DescribeLogDirsTopic { name: name.to_owned(), partitions });
+    let topics =
+        topics.into_iter().map(|(name, partitions)| DescribeLogDirsTopic { name: name.to_owned(), partitions });
     DescribeLogDirsResult {
         error_code: code.into(),
         log_dir: place.path.clone(),

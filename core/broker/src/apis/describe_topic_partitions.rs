@@ -11,7 +11,10 @@ use watershed_protocol::messages::describe_topic_partitions::{
 
 use super::{Call, TOPIC_OPERATIONS, check_topic_name, is_internal};
 
-pub(super) async fn handle(call: &Call<'_>, request: DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
+pub(super) async fn handle(
+    call: &Call<'_>,
+    request: DescribeTopicPartitionsRequest,
+) -> DescribeTopicPartitionsResponse {
     let image = call.broker.image();
     let all = request.topics.is_empty();
     let asked: BTreeSet<String> = request.topics.iter().map(|topic| topic.name.clone()).collect();
@@ -39,7 +42,8 @@ pub(super) async fn handle(call: &Call<'_>, request: DescribeTopicPartitionsRequ
         }
         let Some(topic) = image.topic_by_name(&name) else {
             if !all {
-                let code = check_topic_name(&name).map_or_else(|(code, _)| code, |()| ErrorCode::UnknownTopicOrPartition);
+                let code =
+                    check_topic_name(&name).map_or_else(|(code, _)| code, |()| ErrorCode::UnknownTopicOrPartition);
                 response.topics.push(failed(code, name));
             }
             continue;

@@ -57,8 +57,7 @@ fn keys(request: &FetchRequest) -> (Vec<(FetchKey, Wanted)>, Vec<FetchKey>) {
     let mut wanted: Vec<(FetchKey, Wanted)> = Vec::new();
     for topic in &request.topics {
         for partition in &topic.partitions {
-            let key =
-                FetchKey { topic_id: topic.topic_id, topic: topic.topic.clone(), partition: partition.partition };
+            let key = FetchKey { topic_id: topic.topic_id, topic: topic.topic.clone(), partition: partition.partition };
             let want = Wanted {
                 fetch_offset: partition.fetch_offset,
                 max_bytes: partition.partition_max_bytes,
@@ -78,11 +77,8 @@ fn keys(request: &FetchRequest) -> (Vec<(FetchKey, Wanted)>, Vec<FetchKey>) {
         }
     }
     let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
-        let key = |partition: &i32| FetchKey {
-            topic_id: topic.topic_id,
-            topic: topic.topic.clone(),
-            partition: *partition,
-        };
+        let key =
+            |partition: &i32| FetchKey { topic_id: topic.topic_id, topic: topic.topic.clone(), partition: *partition };
         topic.partitions.iter().map(key)
     });
     let forgotten = forgotten.collect();

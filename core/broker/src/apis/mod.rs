@@ -26,7 +26,6 @@ pub(crate) mod produce;
 mod update_features;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -53,20 +52,14 @@ pub(crate) const NO_OPERATIONS: i32 = i32::MIN;
 /// Who is at the other end of a connection.
 #[derive(Debug)]
 pub(crate) struct Client {
-    peer: SocketAddr,
     listener: usize,
     id: String,
     software: String,
 }
 
 impl Client {
-    pub(crate) fn new(peer: SocketAddr, listener: usize) -> Self {
-        Self { peer, listener, id: String::new(), software: String::new() }
-    }
-
-    /// The address it comes from.
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
+    pub(crate) fn new(listener: usize) -> Self {
+        Self { listener, id: String::new(), software: String::new() }
     }
 
     /// What it calls itself, cut to a length fit for logs.

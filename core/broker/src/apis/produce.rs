@@ -183,7 +183,8 @@ pub(crate) async fn start(
         pending.response.responses.push(TopicProduceResponse { name, topic_id, partition_responses: answered });
     }
     if version >= LEADER_SINCE {
-        let call = Call { broker, version, listener: client.listener, stop: &tokio_util::sync::CancellationToken::new() };
+        let call =
+            Call { broker, version, listener: client.listener, stop: &tokio_util::sync::CancellationToken::new() };
         name_leaders(&call, &image, &mut pending.response);
     }
     Ok(pending)
@@ -308,7 +309,9 @@ fn name_leaders(call: &Call<'_>, image: &MetadataImage, response: &mut ProduceRe
                 continue;
             }
             let known = Broker::find_topic(image, call.version >= IDS_SINCE, topic.topic_id, &topic.name).ok();
-            let Some(found) = known.as_ref().and_then(|topic| image.partition(&topic.id(), place.index)) else { continue };
+            let Some(found) = known.as_ref().and_then(|topic| image.partition(&topic.id(), place.index)) else {
+                continue;
+            };
             place.current_leader = LeaderIdAndEpoch { leader_id: found.leader.0, leader_epoch: found.leader_epoch.0 };
             if !named.contains(&found.leader) {
                 named.push(found.leader);

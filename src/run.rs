@@ -1,0 +1,305 @@
+//! A broker from start to stop.
+//!
+//! Order of a start: bind the sockets (a port in use is said at once), open the storages (the lock on the directory), open
+//! the metadata, register (which raises the epochs of all led partitions), recover the partitions, make the declared topics,
+//! and only then listen: whoever can connect finds a broker that is ready. A stop goes the other way.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+use tokio_util::sync::CancellationToken;
+use watershed_broker::{BrokerParts, Limits, RunningBroker, StartError};
+use watershed_controller::{
+    ConfigOp, ConfigTarget, ControllerError, ControllerHandle, ControllerOptions, CreatePartitions, CreateTopic,
+    IncrementalAlter, RegisterBroker,
+};
+use watershed_metadata::{Endpoint, SecurityProtocol, supported_features};
+use watershed_model::{BrokerId, Clock, SystemClock};
+use watershed_storage::StorageError;
+
+use crate::config::{Config, HostPort, TopicAction, reconcile_topics};
+use crate::http;
+use crate::registry::Registry;
+use crate::stamp::{self, StampError};
+
+/// Connections that the system keeps for us while we are busy accepting.
+const BACKLOG: u32 = 1024;
+
+/// How long a stop waits for clients to get what they are owed.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// "No bound", as `connections.max.idle.ms = -1` means it.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// A broker that could not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A socket cannot be had.
+    #[error("cannot listen on {address} ({setting}): {source}")]
+    Bind {
+        /// The setting that names the address.
+        setting: String,
+        /// The address.
+        address: HostPort,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A storage backend cannot be opened.
+    #[error("cannot open the storage backend {name}: {reason}")]
+    Storage {
+        /// The backend.
+        name: String,
+        /// What it said.
+        reason: String,
+    },
+    /// Records and metadata do not belong together.
+    #[error(transparent)]
+    Stamp(#[from] StampError),
+    /// The metadata cannot be opened.
+    #[error(transparent)]
+    Metadata(#[from] watershed_controller::OpenError),
+    /// The metadata refused what every start does.
+    #[error("the metadata refused the start: {0}")]
+    Controller(#[from] ControllerError),
+    /// The partitions cannot be opened.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A declared topic cannot be had.
+    #[error("{0}")]
+    Topics(String),
+    /// The storage or the metadata store failed while the broker ran.
+    #[error("stopping, because nothing can be stored any more: {0}")]
+    Failed(String),
+    /// The end could not be written.
+    #[error("the stop was not clean: {0}; the next start recovers")]
+    Stop(#[from] StorageError),
+}
+
+/// The sockets of a broker, bound and not yet listening.
+pub struct Sockets {
+    kafka: Vec<TcpSocket>,
+    http: TcpSocket,
+}
+
+impl Sockets {
+    /// Binds every address of the configuration.
+    ///
+    /// # Errors
+    /// [`RunError::Bind`] for the first that cannot be had.
+    pub async fn bind(config: &Config) -> Result<Self, RunError> {
+        let mut kafka = Vec::with_capacity(config.listeners.len());
+        for listener in &config.listeners {
+            kafka.push(bind(&listener.address, &format!("listener {}", listener.name)).await?);
+        }
+        Ok(Self { kafka, http: bind(&config.http.address, "http.address").await? })
+    }
+
+    /// The addresses for Kafka clients, in the order of the configuration.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.kafka.iter().map(TcpSocket::local_addr).collect()
+    }
+
+    /// The address for HTTP.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn http_address(&self) -> io::Result<SocketAddr> {
+        self.http.local_addr()
+    }
+}
+
+async fn bind(address: &HostPort, setting: &str) -> Result<TcpSocket, RunError> {
+    let failed = |source| RunError::Bind { setting: setting.to_owned(), address: address.clone(), source };
+    let mut found = lookup_host((address.host.as_str(), address.port)).await.map_err(failed)?;
+    let first =
+        found.next().ok_or_else(|| failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")))?;
+    let socket = if first.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(first).map_err(failed)?;
+    Ok(socket)
+}
+
+/// Runs a broker until `shutdown` fires or its storage fails. `ready` is called once clients can connect.
+///
+/// # Errors
+/// [`RunError`]: why it did not start, or why it had to stop.
+pub async fn run(
+    config: Config,
+    registry: Registry,
+    sockets: Sockets,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(&Sockets),
+) -> Result<(), RunError> {
+    http::recorder();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let broker_config = config
+        .broker_config_with(registry.storage_names())
+        .map_err(|errors| RunError::Topics(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
+    let (config, registry) = (Arc::new(config), Arc::new(registry));
+    let storages = {
+        let (config, registry, clock) = (Arc::clone(&config), Arc::clone(&registry), Arc::clone(&clock));
+        let opened = tokio::task::spawn_blocking(move || registry.open_storages(&config, &clock)).await;
+        let failed = |(name, reason): (String, crate::registry::StorageFailure)| RunError::Storage {
+            name,
+            reason: reason.to_string(),
+        };
+        opened.map_err(|error| failed(("?".to_owned(), error.into())))?.map_err(failed)?
+    };
+    let metadata_dir = config.data_dir.join("metadata");
+    let stamp = stamp::read(&config.data_dir, &metadata_dir)?;
+    let node = BrokerId(broker_config.settings().node_id);
+    let controller = ControllerHandle::open(ControllerOptions {
+        dir: metadata_dir,
+        node,
+        cluster_id: None,
+        voters: Default::default(),
+        config: broker_config.clone(),
+        clock: Arc::clone(&clock),
+        random: Box::new(random_bytes),
+    })
+    .await?;
+    if let Some(cluster) = controller.image().cluster_id() {
+        stamp::check(&config.data_dir, stamp, cluster)?;
+    }
+    let epoch = controller.register_broker(registration(&config, node, &sockets)?).await?;
+    let settings = broker_config.settings();
+    let limits = Limits {
+        frame_bytes: settings.socket_request_max_bytes as usize,
+        connections: settings.max_connections as usize,
+        connections_per_ip: settings.max_connections_per_ip as usize,
+        idle: settings.connections_max_idle_ms.map_or(NEVER, Duration::from_millis),
+        in_flight_bytes: usize::try_from(config.in_flight_bytes()).unwrap_or(usize::MAX),
+        connection_bytes: config.limits.in_flight_bytes_per_connection.size(),
+        shutdown_patience: SHUTDOWN_PATIENCE,
+    };
+    let broker = RunningBroker::start(BrokerParts {
+        node_id: node,
+        epoch,
+        listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
+        controller: controller.clone(),
+        config: broker_config,
+        limits,
+        storages,
+        clock,
+        random: Arc::new(random_bytes),
+    })
+    .await?;
+    declare_topics(&config, &controller).await?;
+    serve(config, Arc::new(broker), controller, sockets, shutdown, ready).await
+}
+
+async fn serve(
+    config: Arc<Config>,
+    broker: Arc<RunningBroker>,
+    controller: ControllerHandle,
+    sockets: Sockets,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(&Sockets),
+) -> Result<(), RunError> {
+    ready(&sockets);
+    let listen = |(socket, address, setting): (TcpSocket, &HostPort, String)| -> Result<TcpListener, RunError> {
+        socket.listen(BACKLOG).map_err(|source| RunError::Bind { setting, address: address.clone(), source })
+    };
+    let kafka = sockets.kafka.into_iter().zip(&config.listeners);
+    let kafka =
+        kafka.map(|(socket, listener)| listen((socket, &listener.address, format!("listener {}", listener.name))));
+    let kafka = kafka.collect::<Result<Vec<_>, _>>()?;
+    let web = listen((sockets.http, &config.http.address, "http.address".to_owned()))?;
+    broker.serve(kafka);
+    let stop_http = CancellationToken::new();
+    let http = tokio::spawn(http::serve(web, Arc::clone(&broker), stop_http.clone()));
+
+    let mut metadata_failed = controller.failure();
+    let failure = tokio::select! {
+        () = shutdown.cancelled() => None,
+        reason = broker.failed() => Some(reason),
+        reason = async {
+            match metadata_failed.wait_for(Option::is_some).await {
+                Ok(reason) => reason.as_deref().unwrap_or_default().to_owned(),
+                Err(_) => std::future::pending().await,
+            }
+        } => Some(reason),
+    };
+    tracing::info!("stopping: answering what is in flight, then writing everything out");
+    stop_http.cancel();
+    // A panic of the HTTP task was reported when it happened.
+    let _ = http.await;
+    let stopped = broker.stop().await;
+    controller.shutdown().await;
+    match failure {
+        Some(reason) => Err(RunError::Failed(reason)),
+        None => Ok(stopped?),
+    }
+}
+
+fn random_bytes() -> [u8; 16] {
+    *uuid::Uuid::new_v4().as_bytes()
+}
+
+/// What the broker says of itself: each listener's advertised address, or the one it is bound to.
+fn registration(config: &Config, node: BrokerId, sockets: &Sockets) -> Result<RegisterBroker, RunError> {
+    let bound = sockets.addresses().map_err(|source| RunError::Bind {
+        setting: "listeners".to_owned(),
+        address: config.listeners[0].address.clone(),
+        source,
+    })?;
+    let listeners = config.listeners.iter().zip(bound).map(|(listener, bound)| {
+        let address = listener.advertised.as_ref().unwrap_or(&listener.address);
+        Endpoint {
+            name: listener.name.clone(),
+            host: address.host.clone(),
+            port: if address.port == 0 { bound.port() } else { address.port },
+            security_protocol: SecurityProtocol::Plaintext,
+        }
+    });
+    let kafka = config.broker_config();
+    Ok(RegisterBroker {
+        broker: node,
+        incarnation: random_bytes(),
+        listeners: listeners.collect(),
+        rack: kafka.settings().broker_rack.clone(),
+        features: supported_features(),
+    })
+}
+
+/// Makes the topics of the configuration as they are declared there.
+async fn declare_topics(config: &Config, controller: &ControllerHandle) -> Result<(), RunError> {
+    let actions = reconcile_topics(&config.topics, &controller.image()).map_err(|problems| {
+        RunError::Topics(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })?;
+    for action in actions {
+        let (name, outcome) = match action {
+            TopicAction::Create { name, partitions, configs } => {
+                tracing::info!(topic = %name, "creating a declared topic");
+                let topic = CreateTopic {
+                    partitions: partitions.unwrap_or(-1),
+                    configs: configs.into_iter().map(|(name, value)| (name, Some(value))).collect(),
+                    ..CreateTopic::with_defaults(&name)
+                };
+                let replies = controller.create_topics(vec![topic], false).await?;
+                (name, replies.into_iter().map(|reply| reply.map(drop)).collect::<Result<(), _>>())
+            }
+            TopicAction::Grow { name, partitions } => {
+                tracing::info!(topic = %name, partitions, "growing a declared topic");
+                let grow = CreatePartitions { name: name.clone(), count: partitions, assignments: None };
+                let replies = controller.create_partitions(vec![grow], false).await?;
+                (name, replies.into_iter().collect())
+            }
+            TopicAction::Alter { name, configs } => {
+                tracing::info!(topic = %name, ?configs, "applying the declared configs of a topic");
+                let ops = configs.into_iter().map(|(name, value)| (name, ConfigOp::Set(value)));
+                let alter = IncrementalAlter { target: ConfigTarget::Topic(name.clone()), ops: ops.collect() };
+                let replies = controller.incremental_alter_configs(vec![alter], false).await?;
+                (name, replies.into_iter().collect())
+            }
+        };
+        outcome.map_err(|error: ControllerError| RunError::Topics(format!("declared topic {name}: {error}")))?;
+    }
+    Ok(())
+}
