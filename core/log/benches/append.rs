@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use criterion::{criterion_group, criterion_main, BatchSize, Criterion, Throughput};
-use watershed_log::{validate, LogConfig, LogContext, Origin, UnifiedLog};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use watershed_log::{LogConfig, LogContext, Origin, UnifiedLog, validate};
 use watershed_model::record::{BatchBuilder, Compression, NewRecord, TimestampType};
 use watershed_model::{LeaderEpoch, ManualClock, Timestamp, TopicId, TopicIdPartition};
 use watershed_storage_memory::MemoryStorage;
