@@ -116,11 +116,7 @@ impl TopicId {
     #[must_use]
     pub fn random(mut bytes: impl FnMut() -> [u8; 16]) -> Self {
         loop {
-            let id = Self(
-                *uuid::Builder::from_random_bytes(bytes())
-                    .as_uuid()
-                    .as_bytes(),
-            );
+            let id = Self(*uuid::Builder::from_random_bytes(bytes()).as_uuid().as_bytes());
             let reserved = id.0[..15] == [0; 15] && id.0[15] <= 1;
             if !reserved && !id.to_string().starts_with('-') {
                 return id;
@@ -135,11 +131,7 @@ impl fmt::Display for TopicId {
         let bits = u128::from_be_bytes(self.0);
         for (i, slot) in text.iter_mut().enumerate() {
             // 22 digits of 6 bits hold 132: the last digit carries 2 bits of the id and 4 zero bits.
-            let digit = if i < 21 {
-                (bits >> (122 - 6 * i)) & 0x3f
-            } else {
-                (bits << 4) & 0x3f
-            };
+            let digit = if i < 21 { (bits >> (122 - 6 * i)) & 0x3f } else { (bits << 4) & 0x3f };
             *slot = BASE64URL[digit as usize];
         }
         f.pad(std::str::from_utf8(&text).expect("base64 digits are ASCII"))
@@ -161,15 +153,8 @@ impl FromStr for TopicId {
         }
         let mut bits: u128 = 0;
         for (i, byte) in text.bytes().enumerate() {
-            let digit = BASE64URL
-                .iter()
-                .position(|b| *b == byte)
-                .ok_or_else(error)? as u128;
-            bits = if i < 21 {
-                (bits << 6) | digit
-            } else {
-                (bits << 2) | (digit >> 4)
-            };
+            let digit = BASE64URL.iter().position(|b| *b == byte).ok_or_else(error)? as u128;
+            bits = if i < 21 { (bits << 6) | digit } else { (bits << 2) | (digit >> 4) };
         }
         Ok(Self(bits.to_be_bytes()))
     }
@@ -199,17 +184,9 @@ impl FromStr for TopicIdPartition {
         // The id itself may contain dashes, so the split is by length.
         let (id, rest) = text.split_at_checked(22).ok_or_else(error)?;
         let digits = rest.strip_prefix('-').ok_or_else(error)?;
-        let canonical = digits == "0"
-            || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
-        let partition = digits
-            .parse::<i32>()
-            .ok()
-            .filter(|_| canonical)
-            .ok_or_else(error)?;
-        Ok(Self {
-            topic: id.parse()?,
-            partition,
-        })
+        let canonical = digits == "0" || (!digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()));
+        let partition = digits.parse::<i32>().ok().filter(|_| canonical).ok_or_else(error)?;
+        Ok(Self { topic: id.parse()?, partition })
     }
 }
 
@@ -228,10 +205,7 @@ mod tests {
 
     #[test]
     fn a_partition_name_reads_back_and_nothing_else_does() {
-        let tp = TopicIdPartition {
-            topic: TopicId([0xfb; 16]),
-            partition: 12,
-        };
+        let tp = TopicIdPartition { topic: TopicId([0xfb; 16]), partition: 12 };
         assert_eq!(tp.to_string().parse(), Ok(tp));
         for bad in [
             "",

@@ -11,7 +11,7 @@ pub mod record;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use ids::{
-    BrokerId, ClusterId, LeaderEpoch, Offset, ParseTopicIdError, ProducerEpoch, ProducerId,
-    Timestamp, TopicId, TopicIdPartition,
+    BrokerId, ClusterId, LeaderEpoch, Offset, ParseTopicIdError, ProducerEpoch, ProducerId, Timestamp, TopicId,
+    TopicIdPartition,
 };
 pub use piece::Piece;
