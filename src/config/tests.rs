@@ -132,7 +132,7 @@ fn stronger_layers_win_and_every_value_knows_its_place() {
             .env("WATERSHED__KAFKA__NUM_PARTITIONS", "3")
             .env("WATERSHED__KAFKA__LOG_RETENTION_HOURS", "1")
             .env("WATERSHED__LISTENERS", "[{ name = 'A', address = 'a:1' }]")
-            .env("HOME", "/root")
+            .env("PATH", "/bin")
             .set("kafka.num.partitions=4")
             .set("kafka.\"log.cleanup.policy\"=compact,delete")
             .set("log.level=debug")
