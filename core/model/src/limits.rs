@@ -18,6 +18,10 @@ pub const CLIENT_LABEL_BYTES_MAX: usize = 128;
 /// How many batches of one producer are remembered for duplicate detection (KIP-98; clients rely on five).
 pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
 
+/// How many producers one partition remembers. Each costs some 200 bytes; beyond it the idlest are forgotten, and with them
+/// only the means to recognise what they sent before.
+pub const PRODUCERS_PER_PARTITION_MAX: usize = 100_000;
+
 /// The largest number of headers on one record that is still taken apart one by one.
 pub const RECORD_HEADERS_MAX: usize = 1 << 20;
 

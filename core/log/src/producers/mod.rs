@@ -14,6 +14,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
+use watershed_model::limits::PRODUCERS_PER_PARTITION_MAX;
 use watershed_model::record::{BatchHeader, RecordBatch, RecordError};
 use watershed_model::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
@@ -124,7 +125,7 @@ impl ProducerStates {
         if !header.has_producer_id() || header.is_control() {
             return;
         }
-        let entry = self.producers.entry(header.producer_id).or_insert_with(|| Entry::new(header.producer_epoch));
+        let entry = self.entry(header);
         entry.add(header, base, now);
         if header.is_transactional() && entry.transaction_start.is_none() {
             entry.transaction_start = Some(base);
@@ -154,8 +155,25 @@ impl ProducerStates {
         Ok(())
     }
 
+    /// The producer's entry, made if need be. Producer ids cost a client nothing, so their number is bounded: where it is
+    /// reached, a sixteenth goes at once, those that have been idle for longest.
+    fn entry(&mut self, header: &BatchHeader) -> &mut Entry {
+        if self.producers.len() >= PRODUCERS_PER_PARTITION_MAX && !self.producers.contains_key(&header.producer_id) {
+            let idle = self.producers.iter().filter(|(_, e)| e.transaction_start.is_none());
+            let mut idle: Vec<_> = idle.map(|(id, e)| (e.active_at, *id)).collect();
+            let many = (PRODUCERS_PER_PARTITION_MAX / 16).min(idle.len());
+            if many < idle.len() {
+                idle.select_nth_unstable(many);
+            }
+            for (_, id) in &idle[..many] {
+                self.producers.remove(id);
+            }
+        }
+        self.producers.entry(header.producer_id).or_insert_with(|| Entry::new(header.producer_epoch))
+    }
+
     fn ended(&mut self, header: &BatchHeader, coordinator_epoch: i32, now: Timestamp) {
-        let entry = self.producers.entry(header.producer_id).or_insert_with(|| Entry::new(header.producer_epoch));
+        let entry = self.entry(header);
         let started = entry.end_transaction(header, coordinator_epoch, now);
         if let Some(first) = started {
             self.open.remove(&first);

@@ -200,6 +200,23 @@ fn idle_producers_are_forgotten_unless_a_transaction_is_open() {
 }
 
 #[test]
+fn the_number_of_producers_is_bounded_and_the_idlest_go() {
+    let mut states = ProducerStates::default();
+    let mut one = header(0, 0, 0, 1);
+    let in_transaction = transactional(one);
+    states.applied(&in_transaction, Offset(0), Timestamp(0));
+    for id in 1..=PRODUCERS_PER_PARTITION_MAX as i64 {
+        one.producer_id = ProducerId(id);
+        states.applied(&one, Offset(id), Timestamp(id));
+    }
+    let many = PRODUCERS_PER_PARTITION_MAX / 16;
+    assert_eq!(states.len(), PRODUCERS_PER_PARTITION_MAX - many + 1);
+    let all = states.describe();
+    assert_eq!(all[0].id, ProducerId(0), "an open transaction is never forgotten");
+    assert_eq!(all[1].id, ProducerId(many as i64 + 1));
+}
+
+#[test]
 fn describing() {
     let mut log = Log::default();
     log.send(header(5, 2, 0, 3));
