@@ -131,13 +131,13 @@ impl SyncedEnds {
         Ok(())
     }
 
-    /// Frees a destroyed partition's slot.
+    /// Frees a destroyed partition's slot; durable on return, so that a later incarnation is not held to it.
     pub(crate) fn remove(&self, tp: TopicIdPartition) -> io::Result<()> {
         let Some((slot, _)) = self.slots.lock().by_partition.remove(&tp) else {
             return Ok(());
         };
         write_all(&*self.file, slot * SLOT_BYTES as u64, &[0; SLOT_BYTES])?;
-        self.dirty.store(true, Ordering::Release);
+        self.file.sync_data()?;
         self.slots.lock().free.push(slot);
         Ok(())
     }

@@ -42,7 +42,11 @@ mod shared;
 mod state;
 mod storage;
 mod sync;
+#[cfg(test)]
+mod tests;
+pub mod verify;
 mod walk;
 
 pub use config::DiskConfig;
 pub use storage::{DiskStorage, OpenError};
+pub use verify::verify;

@@ -28,9 +28,10 @@ use crate::walk::{WalkError, Walker};
 const SCAN_BYTES: usize = 1 << 20;
 /// The largest manifest that is believed, in bytes.
 const MANIFEST_BYTES_MAX: u64 = 256 << 20;
-const STATE_SUFFIX: &str = ".state";
+/// The ending of state files.
+pub(crate) const STATE_SUFFIX: &str = ".state";
 /// The ending of what was set aside for people to look at. Nothing here ever reads or removes it.
-const QUARANTINE_SUFFIX: &str = ".quarantine";
+pub(crate) const QUARANTINE_SUFFIX: &str = ".quarantine";
 
 /// What the directory holds.
 #[derive(Default)]
@@ -297,6 +298,10 @@ impl<'a> Recovery<'a> {
             }
             let entry = match found.known {
                 Some(facts) if facts.bytes == found.size => {
+                    if plan.is_empty() && !self.shared.was_clean {
+                        // That it is no longer than this may be known to the page cache only.
+                        self.touched.push(self.open(found.base)?);
+                    }
                     scan.last_index = Index::starting_at(facts.bytes);
                     scan.next = facts.end;
                     scan.epoch = facts.last_epoch;
@@ -458,9 +463,8 @@ impl<'a> Recovery<'a> {
         for file in &self.touched {
             file.sync_data().map_err(|e| self.shared.go_offline(&format!("syncing {}", self.dir.display()), &e))?;
         }
-        if self.names_changed {
+        if self.names_changed || !self.shared.was_clean {
             self.sync_dir(&self.dir)?;
-            self.sync_dir(&self.shared.topics_dir)?;
         }
         ::metrics::counter!(crate::metrics::RECOVERED_BYTES).increment(self.report.scanned_bytes);
         Ok(())

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -28,8 +28,8 @@ use crate::sync::SyncQueue;
 pub(crate) enum Place {
     /// Being opened, closed or destroyed.
     Busy,
-    /// Open, unless its last handle was dropped.
-    Open(Weak<Log>),
+    /// Open until it is closed or destroyed, whether or not somebody holds a handle.
+    Open(Arc<Log>),
 }
 
 /// Metric handles that the hot path uses, looked up once.
@@ -194,7 +194,7 @@ impl Shared {
                 .lock()
                 .values()
                 .filter_map(|place| match place {
-                    Place::Open(log) => log.upgrade(),
+                    Place::Open(log) => Some(Arc::clone(log)),
                     Place::Busy => None,
                 })
                 .collect();
@@ -329,6 +329,7 @@ impl Shared {
     /// Takes a partition's directory out of the way, durable on return; its files go after `delay`.
     pub(crate) fn remove_partition(&self, tp: TopicIdPartition, delay: Duration) -> Result<(), StorageError> {
         self.check_online()?;
+        self.ends.remove(tp).map_err(|e| self.go_offline("freeing the slot of a synced end", &e))?;
         let dir = self.topics_dir.join(tp.to_string());
         let doomed = self.set_aside(&dir).map_err(|e| self.write_error(format!("removing {}", dir.display()), e))?;
         if let Some(doomed) = doomed {
@@ -337,10 +338,6 @@ impl Shared {
                 self.go_offline(&action, &e)
             })?;
             self.doom_later(doomed, delay);
-        }
-        if let Err(e) = self.ends.remove(tp) {
-            // The slot stays taken; a partition of this id never comes back.
-            tracing::warn!(partition = %tp, "cannot free the slot of a synced end: {e}");
         }
         Ok(())
     }

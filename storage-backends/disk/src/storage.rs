@@ -106,14 +106,14 @@ impl DiskStorage {
     pub fn open(config: DiskConfig) -> Result<Arc<Self>, OpenError> {
         let open_files_max = usize::try_from(raise_file_limit() / 2).unwrap_or(usize::MAX);
         let open_files_max = open_files_max.min(config.open_files_max);
-        Self::open_on(config, Arc::new(RealFs), open_files_max)
+        Self::open_on(config, Arc::new(RealFs), open_files_max).map(Arc::new)
     }
 
     /// The same on any file system.
     ///
     /// # Errors
     /// As [`DiskStorage::open`].
-    pub fn open_on(config: DiskConfig, fs: Arc<dyn Fs>, open_files_max: usize) -> Result<Arc<Self>, OpenError> {
+    pub fn open_on(config: DiskConfig, fs: Arc<dyn Fs>, open_files_max: usize) -> Result<Self, OpenError> {
         metrics::describe();
         let dir = config.data_dir.clone();
         let failed = |action: &'static str| {
@@ -138,6 +138,10 @@ impl DiskStorage {
         };
         let ends = SyncedEnds::open(&*fs, &dir).map_err(failed("reading the synced ends"))?;
         fs.sync_dir(&dir).map_err(failed("syncing it"))?;
+        if !clean {
+            // What a destroyed or a new partition's name is now may have been in the cache only.
+            fs.sync_dir(&topics).map_err(failed("syncing its topics"))?;
+        }
         let shared = Shared::new(config, fs, ends, open_files_max, clean).map_err(failed("starting threads"))?;
         let storage = Self {
             shared: Arc::new(shared),
@@ -148,7 +152,7 @@ impl DiskStorage {
         storage.find_deleted(&topics).map_err(failed("listing its topics"))?;
         make_ballast(&storage.shared);
         storage.start().map_err(failed("starting threads"))?;
-        Ok(Arc::new(storage))
+        Ok(storage)
     }
 
     /// Has removed what an earlier process had deleted.
@@ -194,6 +198,9 @@ impl Drop for DiskStorage {
     fn drop(&mut self) {
         self.shared.set_closed();
         self.end_threads();
+        // They hold the shared parts, and the shared parts hold them.
+        let logs = std::mem::take(&mut *self.shared.logs.lock());
+        drop(logs);
     }
 }
 
@@ -227,7 +234,7 @@ impl Shared {
                 Err(StorageError::Invalid(text))
             }
             Some(Place::Open(log)) => {
-                let log = log.upgrade();
+                let log = Some(Arc::clone(log));
                 logs.insert(tp, Place::Busy);
                 Ok(log)
             }
@@ -241,7 +248,7 @@ impl Shared {
     fn set_place(&self, tp: TopicIdPartition, log: Option<&Arc<Log>>) {
         let mut logs = self.logs.lock();
         match log {
-            Some(log) => logs.insert(tp, Place::Open(Arc::downgrade(log))),
+            Some(log) => logs.insert(tp, Place::Open(Arc::clone(log))),
             None => logs.remove(&tp),
         };
     }
@@ -264,7 +271,7 @@ impl LogStorage for DiskStorage {
             // Those without a record have no directory yet.
             let logs = shared.logs.lock();
             found.extend(logs.iter().filter_map(|(tp, place)| match place {
-                Place::Open(log) => log.strong_count().gt(&0).then_some(*tp),
+                Place::Open(_) => Some(*tp),
                 Place::Busy => None,
             }));
             Ok(found.into_iter().collect())
@@ -327,7 +334,7 @@ impl LogStorage for DiskStorage {
                 let logs = self.shared.logs.lock();
                 logs.values()
                     .filter_map(|place| match place {
-                        Place::Open(log) => log.upgrade(),
+                        Place::Open(log) => Some(Arc::clone(log)),
                         Place::Busy => None,
                     })
                     .collect()

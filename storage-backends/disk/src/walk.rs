@@ -68,6 +68,11 @@ impl<'a> Walker<'a> {
         self.next
     }
 
+    /// The epoch of the last frame.
+    pub(crate) fn epoch(&self) -> LeaderEpoch {
+        self.epoch
+    }
+
     /// Where the next frame begins.
     pub(crate) fn pos(&self) -> u64 {
         self.pos

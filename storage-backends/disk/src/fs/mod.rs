@@ -5,6 +5,8 @@
 //! nothing here decides: policy lives in the callers.
 
 mod real;
+#[cfg(any(test, feature = "recording"))]
+pub mod recording;
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -151,6 +153,12 @@ pub trait Fs: Send + Sync {
     /// # Errors
     /// What the system said.
     fn lock(&self, path: &Path, text: &str) -> io::Result<Result<LockGuard, String>>;
+
+    /// The same on a lock file that must be there, and without writing to it.
+    ///
+    /// # Errors
+    /// What the system said.
+    fn lock_existing(&self, path: &Path) -> io::Result<Result<LockGuard, String>>;
 }
 
 /// Whether an error means that there is no room.

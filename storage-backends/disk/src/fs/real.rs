@@ -120,19 +120,32 @@ impl Fs for RealFs {
 
     fn lock(&self, path: &Path, text: &str) -> io::Result<Result<LockGuard, String>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let file = RealFile(Arc::new(file));
-        match rustix::fs::flock(&*file.0, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
+        let locked = try_lock(RealFile(Arc::new(file)))?;
+        Ok(match locked {
+            Ok(file) => {
                 file.set_len(0)?;
                 write_all(&file, 0, text.as_bytes())?;
-                Ok(Ok(Box::new(file)))
+                Ok(Box::new(file))
             }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = [0; LOCK_TEXT_BYTES_MAX];
-                let read = read_full(&file, 0, &mut holder)?;
-                Ok(Err(String::from_utf8_lossy(&holder[..read]).trim().into()))
-            }
-            Err(e) => Err(e.into()),
+            Err(holder) => Err(holder),
+        })
+    }
+
+    fn lock_existing(&self, path: &Path) -> io::Result<Result<LockGuard, String>> {
+        let locked = try_lock(RealFile(Arc::new(File::open(path)?)))?;
+        Ok(locked.map(|file| Box::new(file) as LockGuard))
+    }
+}
+
+/// Locks an open file, or says what its holder wrote into it.
+fn try_lock(file: RealFile) -> io::Result<Result<RealFile, String>> {
+    match rustix::fs::flock(&*file.0, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Ok(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut holder = [0; LOCK_TEXT_BYTES_MAX];
+            let read = read_full(&file, 0, &mut holder)?;
+            Ok(Err(String::from_utf8_lossy(&holder[..read]).trim().into()))
         }
+        Err(e) => Err(e.into()),
     }
 }

@@ -204,13 +204,11 @@ impl Log {
 
     pub(super) fn advance_start(self: &Arc<Self>, to: Offset) -> Result<(), StorageError> {
         self.shared.check()?;
-        let ahead = {
+        let (to, ahead) = {
             let st = self.state.lock();
             st.check()?;
-            if to > st.ends.end {
-                return Err(st.out_of_range(to));
-            }
-            to > st.ends.synced
+            let to = to.min(st.ends.end);
+            (to, to > st.ends.synced)
         };
         if ahead {
             // A start above what is durable would outlive the records below it.
@@ -335,7 +333,7 @@ impl Log {
     fn forget(self: &Arc<Self>) {
         let mut logs = self.shared.logs.lock();
         if let Some(Place::Open(log)) = logs.get(&self.tp)
-            && std::ptr::eq(log.as_ptr(), Arc::as_ptr(self))
+            && Arc::ptr_eq(log, self)
         {
             logs.remove(&self.tp);
         }
