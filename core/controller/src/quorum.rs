@@ -184,8 +184,9 @@ where
     let machine = Machine::load(Arc::clone(&store)).await?;
     let published = machine.published();
     let id = u64::try_from(node.0).map_err(|_| OpenError::Quorum(format!("node id {node} is negative")))?;
-    let raft = Raft::new(id, Arc::new(config), network, store::LogStore::new(store), machine);
-    let raft = raft.await.map_err(|error| failed(&error))?;
+    let raft = Raft::new(id, Arc::new(config), network, store::LogStore::new(Arc::clone(&store)), machine);
+    let raft = raft.await.map_err(|error| store.cause().unwrap_or_else(|| failed(&error)))?;
+    drop(store);
     if !raft.is_initialized().await.map_err(|error| failed(&error))? {
         raft.initialize(voters).await.map_err(|error| failed(&error))?;
     }

@@ -94,7 +94,7 @@ impl Machine {
         let reader = Arc::clone(&store);
         let loaded = tokio::task::spawn_blocking(move || load_snapshot(&reader)).await;
         let loaded = loaded.map_err(|error| OpenError::Quorum(error.to_string()))?;
-        let snapshot = loaded.map_err(|error| store.open_error(error))?;
+        let snapshot = loaded.map_err(|error| store.open_error(&error))?;
         let data = snapshot.as_ref().map(|snapshot| (*snapshot.snapshot).clone()).unwrap_or_default();
         let meta = snapshot.as_ref().map(|snapshot| snapshot.meta.clone()).unwrap_or_default();
         let published = Published {
@@ -120,7 +120,8 @@ impl Machine {
     /// Adds the records of a proposal to the image.
     async fn apply_proposal(&mut self, id: LogId, proposal: &Proposal) -> Result<Verdict, StorageError> {
         let damage = |error: &dyn std::fmt::Display| {
-            self.store.fail(&format!("applying entry {id}"), error);
+            let damage = StoreError::Codec(CodecError::Malformed(error.to_string()));
+            self.store.fail(&format!("applying entry {id}"), &damage);
             StorageError::from(StorageIOError::apply(id, AnyError::error(error.to_string())))
         };
         let records = decode_batch(&proposal.batch).map_err(|error| damage(&error))?;

@@ -88,6 +88,8 @@ pub(crate) struct Store {
     committed: Mutex<Option<LogId>>,
     /// Bytes of the entries appended since the last snapshot.
     log_bytes: Arc<AtomicU64>,
+    /// The first failure, in the form it takes when it prevents the start.
+    cause: Mutex<Option<OpenError>>,
     failed: watch::Sender<Option<Arc<str>>>,
 }
 
@@ -129,10 +131,16 @@ impl Store {
     }
 
     fn with_database(db: Database, path: PathBuf, node: BrokerId) -> Result<Self, OpenError> {
-        let store =
-            Self { db, path, committed: Mutex::new(None), failed: watch::Sender::new(None), log_bytes: Arc::default() };
+        let store = Self {
+            db,
+            path,
+            committed: Mutex::new(None),
+            cause: Mutex::new(None),
+            failed: watch::Sender::new(None),
+            log_bytes: Arc::default(),
+        };
         store.identify(node)?;
-        let bytes = store.log_size().map_err(|error| store.open_error(error))?;
+        let bytes = store.log_size().map_err(|error| store.open_error(&error))?;
         store.log_bytes.store(bytes, Ordering::Relaxed);
         Ok(store)
     }
@@ -161,7 +169,7 @@ impl Store {
             Ok(known)
         };
         let path = self.path.clone();
-        match read().map_err(|error| self.open_error(error))? {
+        match read().map_err(|error| self.open_error(&error))? {
             (None, None) => Ok(()),
             (Some(FORMAT), Some(found)) if found == node.0 => Ok(()),
             (Some(FORMAT), Some(found)) => Err(OpenError::OtherNode { path, found: BrokerId(found), given: node }),
@@ -195,16 +203,24 @@ impl Store {
     }
 
     /// The form a damaged or unreadable store takes when it is opened.
-    pub(crate) fn open_error(&self, error: StoreError) -> OpenError {
+    pub(crate) fn open_error(&self, error: &StoreError) -> OpenError {
         let path = self.path.clone();
         match error {
-            StoreError::Redb(redb::Error::Io(source)) => OpenError::Io { path, source },
+            StoreError::Redb(redb::Error::Io(source)) => {
+                OpenError::Io { path, source: io::Error::new(source.kind(), source.to_string()) }
+            }
             error => OpenError::Corrupt { path, reason: error.to_string() },
         }
     }
 
+    /// Why the store failed, if it has, for a start that it prevented.
+    pub(crate) fn cause(&self) -> Option<OpenError> {
+        self.cause.lock().take()
+    }
+
     /// Publishes that the store is not to be used any more.
-    pub(crate) fn fail(&self, what: &str, error: &dyn std::fmt::Display) {
+    pub(crate) fn fail(&self, what: &str, error: &StoreError) {
+        self.cause.lock().get_or_insert_with(|| self.open_error(error));
         let text: Arc<str> = format!("{what} in {}: {error}", self.path.display()).into();
         tracing::error!(error = %text, "the metadata store failed");
         self.failed.send_modify(|failed| {
@@ -355,6 +371,8 @@ impl Store {
 fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(METADATA_CACHE_BYTES);
+    // The file is small (the log is bounded), and a bit that turned over is to be found before anyone relies on it.
+    builder.set_check_integrity_on_open(true);
     builder
 }
 
@@ -398,10 +416,14 @@ impl LogStore {
     pub(crate) fn new(store: Arc<Store>) -> Self {
         Self { store }
     }
-}
 
-fn read_error(error: &StoreError) -> StorageError {
-    StorageIOError::read_logs(openraft::AnyError::new(error)).into()
+    #[allow(clippy::result_large_err, reason = "openraft's traits want this error by value")]
+    fn read<T>(&self, what: &str, work: impl FnOnce(&Store) -> Result<T, StoreError>) -> Result<T, StorageError> {
+        work(&self.store).map_err(|error| {
+            self.store.fail(what, &error);
+            StorageIOError::read(openraft::AnyError::new(&error)).into()
+        })
+    }
 }
 
 fn write_error(error: &StoreError) -> StorageError {
@@ -414,10 +436,7 @@ impl RaftLogReader<RaftTypes> for LogStore {
         range: RB,
     ) -> Result<Vec<Entry<RaftTypes>>, StorageError> {
         let bounds = (range.start_bound().cloned(), range.end_bound().cloned());
-        self.store.entries(bounds).map_err(|error| {
-            self.store.fail("reading the log", &error);
-            read_error(&error)
-        })
+        self.read("reading the log", |store| store.entries(bounds))
     }
 }
 
@@ -425,7 +444,7 @@ impl RaftLogStorage<RaftTypes> for LogStore {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<RaftTypes>, StorageError> {
-        self.store.log_state().map_err(|error| read_error(&error))
+        self.read("reading the log's ends", Store::log_state)
     }
 
     async fn get_log_reader(&mut self) -> Self {
@@ -445,8 +464,7 @@ impl RaftLogStorage<RaftTypes> for LogStore {
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote<u64>>, StorageError> {
-        let vote = self.store.value::<StoredVote>(KEY_VOTE);
-        let vote = vote.map_err(|error| StorageIOError::read_vote(openraft::AnyError::new(&error)))?;
+        let vote = self.read("reading the vote", |store| store.value::<StoredVote>(KEY_VOTE))?;
         Ok(vote.map(Into::into))
     }
 
@@ -456,7 +474,7 @@ impl RaftLogStorage<RaftTypes> for LogStore {
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
-        let committed = self.store.value::<StoredLogId>(KEY_COMMITTED).map_err(|error| read_error(&error))?;
+        let committed = self.read("reading the committed index", |store| store.value::<StoredLogId>(KEY_COMMITTED))?;
         Ok(committed.map(Into::into))
     }
 

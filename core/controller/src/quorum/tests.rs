@@ -154,6 +154,27 @@ async fn damage_is_an_error_that_says_what_to_do() {
     assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
     assert!(error.to_string().contains("Restore the file"), "{error}");
 
+    // Bytes of ours that redb finds in order, and we do not.
+    let dir = tempfile::tempdir().unwrap();
+    let handle = ControllerHandle::open(options(dir.path())).await.unwrap();
+    handle.register_broker(broker(1)).await.unwrap();
+    handle.shutdown().await;
+    let path = dir.path().join("quorum.redb");
+    {
+        let db = redb::Database::open(&path).unwrap();
+        let txn = db.begin_write().unwrap();
+        let definition = redb::TableDefinition::<u64, &[u8]>::new("log");
+        let bytes = {
+            let log = txn.open_table(definition).unwrap();
+            let (_, bytes) = redb::ReadableTable::last(&log).unwrap().unwrap();
+            bytes.value().iter().map(|byte| byte ^ 1).collect::<Vec<u8>>()
+        };
+        txn.open_table(definition).unwrap().insert(2, bytes.as_slice()).unwrap();
+        txn.commit().unwrap();
+    }
+    let error = ControllerHandle::open(options(dir.path())).await.unwrap_err();
+    assert!(matches!(&error, OpenError::Corrupt { path: found, .. } if *found == path), "{error}");
+
     // A half-made store of a crashed first start is made again.
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("quorum.redb.new"), [0; 5000]).unwrap();
