@@ -145,6 +145,25 @@ fn a_bomb_costs_an_error_in_every_codec() {
 }
 
 #[test]
+fn zstd_contexts_are_used_again_also_after_errors_and_for_several_frames() {
+    let (mut one, mut two) = (Vec::new(), Vec::new());
+    compress(Compression::Zstd, None, b"one", &mut one).unwrap();
+    compress(Compression::Zstd, Some(19), &[b'2'; 100_000], &mut two).unwrap();
+    let expect = [&b"one"[..], &[b'2'; 100_000], b"one"].concat();
+    let frames: Bytes = [&one[..], &two, &one].concat().into();
+    for round in 0..3 {
+        assert_eq!(decompress(Compression::Zstd, frames.clone(), 1 << 20).unwrap(), expect, "{round}");
+        let cut = frames.slice(..frames.len() - 1);
+        assert!(decompress(Compression::Zstd, cut, 1 << 20).is_err());
+        let mut half =
+            Records::new(&only_batch(unhex(ZSTD)).header, unhex(ZSTD).slice(HEADER_BYTES..), 1 << 20).unwrap();
+        assert!(half.next().unwrap().is_some(), "and dropped in the middle");
+        assert!(decompress(Compression::Zstd, Bytes::from_static(b"garbage"), 1 << 20).is_err());
+    }
+    assert_eq!(decompress(Compression::Zstd, Bytes::new(), 10).unwrap(), Bytes::new());
+}
+
+#[test]
 fn levels_out_of_range_are_refused() {
     for level in [0, 10, -2] {
         assert!(matches!(

@@ -5,6 +5,7 @@
 //! members, zstd); what is written here, the Java client reads. The codecs themselves are libraries.
 
 mod snappy;
+mod zstd_reader;
 
 use std::io::{self, Read, Write};
 
@@ -28,7 +29,7 @@ enum Reader {
     Gzip(Box<flate2::bufread::MultiGzDecoder<io::Cursor<Bytes>>>),
     Snappy(snappy::SnappyReader),
     Lz4(Box<lz4_flex::frame::FrameDecoder<io::Cursor<Bytes>>>),
-    Zstd(zstd::stream::read::Decoder<'static, io::Cursor<Bytes>>),
+    Zstd(zstd_reader::ZstdReader),
 }
 
 impl Decompressor {
@@ -41,10 +42,7 @@ impl Decompressor {
             Compression::Gzip => Reader::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(io::Cursor::new(body)))),
             Compression::Snappy => Reader::Snappy(snappy::SnappyReader::new(body, limit)),
             Compression::Lz4 => Reader::Lz4(Box::new(lz4_flex::frame::FrameDecoder::new(io::Cursor::new(body)))),
-            Compression::Zstd => {
-                let decoder = zstd::stream::read::Decoder::with_buffer(io::Cursor::new(body));
-                Reader::Zstd(decoder.map_err(|e| codec_error(codec, &e))?)
-            }
+            Compression::Zstd => Reader::Zstd(zstd_reader::ZstdReader::new(body).map_err(|e| codec_error(codec, &e))?),
         };
         Ok(Self { codec, reader, produced: 0, limit })
     }
