@@ -68,3 +68,6 @@ impl Framing for BatchFraming {
         Ok(meta)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,3 +95,6 @@ impl Future for Ticket {
         Poll::Ready(outcome.map(|()| self.range.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests;

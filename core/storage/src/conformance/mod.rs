@@ -2,11 +2,11 @@
 //!
 //! A backend's test is one line over a function that makes a fresh, empty backend:
 //!
-//! ```ignore
-//! #[tokio::test(flavor = "multi_thread")]
-//! async fn conforms() {
-//!     conformance::run(|| async { Subject::new(MyStorage::new()) }).await;
-//! }
+//! ```no_run
+//! # use watershed_storage::{LogStorage, conformance::{self, Subject}};
+//! # async fn test<S: LogStorage + 'static>(my_storage: fn() -> S) {
+//! conformance::run(|| async { Subject::new(my_storage()) }).await;
+//! # }
 //! ```
 //!
 //! Every check gets a backend of its own and a time limit, and names the sentence that broke. Where the contract leaves
