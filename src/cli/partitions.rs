@@ -1,0 +1,97 @@
+//! Which partition our producers' records go to: a `partitioner` hook, asked for a batch of records at a time.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use watershed_client::ClientError;
+use watershed_hooks::{
+    Batch, Choice, Column, Environment, Failure, Hook, Partitioner, PluginFactory, Settings, assign,
+};
+use watershed_model::{Clock, SystemClock};
+
+use super::exit::{CliError, Exit};
+
+/// How many records a partitioner is asked about at once.
+pub const RECORDS_PER_BATCH_MAX: usize = 256;
+
+/// A partitioner with the memory it needs.
+pub struct Partitions {
+    partitioner: Box<dyn Partitioner>,
+    keys: Column,
+    sizes: Vec<u32>,
+    choices: Vec<Choice>,
+}
+
+impl Partitions {
+    /// The partitioner of that name.
+    ///
+    /// # Errors
+    /// If there is none; the message names those there are.
+    pub fn new(name: &str, factories: &[Box<dyn PluginFactory>]) -> Result<Self, CliError> {
+        let Some(factory) = factories.iter().find(|f| f.name() == name) else {
+            let names: Vec<_> = factories.iter().map(|f| f.name()).collect();
+            let message = format!("there is no partitioner {name:?}; there are: {}", names.join(", "));
+            return Err(CliError::new(Exit::Usage, message));
+        };
+        let made = factory.create(&Settings::new(), &environment());
+        match made.map_err(|e| CliError::new(Exit::Usage, e.to_string()))? {
+            Hook::Partitioner(partitioner) => {
+                Ok(Self { partitioner, keys: Column::new(), sizes: Vec::new(), choices: Vec::new() })
+            }
+            other => {
+                let message = format!("{name:?} is a {}, not a partitioner", other.name());
+                Err(CliError::new(Exit::Usage, message))
+            }
+        }
+    }
+
+    /// The partition of each record, given as key and size in bytes, in order.
+    ///
+    /// # Errors
+    /// What the partitioner says, or that it leaves the decision to us.
+    pub fn choose<'a>(
+        &mut self,
+        topic: &str,
+        partitions: u32,
+        records: impl Iterator<Item = (Option<&'a [u8]>, usize)>,
+    ) -> Result<Vec<i32>, CliError> {
+        self.keys.clear();
+        self.sizes.clear();
+        for (key, size) in records {
+            self.keys.push(key).map_err(|e| CliError::new(Exit::Failure, e.to_string()))?;
+            self.sizes.push(u32::try_from(size).unwrap_or(u32::MAX));
+        }
+        let none = || ClientError::Invalid(format!("topic {topic:?} has no partitions"));
+        let partitions = NonZeroU32::new(partitions).ok_or_else(none)?;
+        let batch = Batch::new(topic, &self.keys, &self.sizes);
+        assign(&mut *self.partitioner, &batch, partitions, &mut self.choices).map_err(|failure| {
+            let (Failure::Retriable(reason) | Failure::Permanent(reason)) = failure;
+            CliError::new(Exit::Failure, format!("the partitioner failed: {reason}"))
+        })?;
+        let chosen = self.choices.iter().map(|choice| match choice {
+            Choice::Partition(partition) => Ok(i32::try_from(*partition).unwrap_or(i32::MAX)),
+            Choice::ClientStands => {
+                let message =
+                    "the partitioner leaves the choice to the producer; choose another one or give --partition";
+                Err(CliError::new(Exit::Usage, message))
+            }
+        });
+        chosen.collect()
+    }
+}
+
+/// Random numbers that differ from run to run; nothing secret hangs on them.
+fn environment() -> Environment {
+    let seed = SystemClock::new().now().0.unsigned_abs() ^ (u64::from(std::process::id()) << 32);
+    let state = AtomicU64::new(seed);
+    Environment {
+        random: Arc::new(move || {
+            // splitmix64
+            let mut z = state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((z ^ (z >> 31)) >> 32) as u32
+        }),
+    }
+}

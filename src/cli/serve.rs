@@ -1,0 +1,58 @@
+//! `watershed serve`: the broker, until it is told to stop.
+
+use std::io::{self, IsTerminal};
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::exit::{CliError, Exit};
+use super::ui::Ui;
+use crate::config::Loaded;
+use crate::{Registry, RunError, Sockets, run};
+
+/// The port that clients, and our own commands, use unless told otherwise.
+const USUAL_ADDRESS: &str = "127.0.0.1:9092";
+
+/// Runs the broker until `shutdown` fires. Says on a terminal how to send and read a first record; with `--json` prints the
+/// bound addresses as one line once clients may connect.
+///
+/// # Errors
+/// Why it could not start, or had to stop.
+pub async fn serve(loaded: Loaded, registry: Registry, shutdown: CancellationToken, ui: Ui) -> Result<(), CliError> {
+    let sockets = Sockets::bind(&loaded.config).await.map_err(failed)?;
+    let data_dir = loaded.config.data_dir.display().to_string();
+    let ready = |sockets: &Sockets| {
+        if let Err(error) = announce(sockets, &data_dir, ui) {
+            // The broker works without anybody reading this.
+            tracing::debug!(%error, "standard output is closed");
+        }
+    };
+    run(loaded.config, registry, sockets, shutdown, ready).await.map_err(failed)
+}
+
+fn failed(error: RunError) -> CliError {
+    CliError::new(Exit::Failure, error.to_string())
+}
+
+fn announce(sockets: &Sockets, data_dir: &str, ui: Ui) -> io::Result<()> {
+    let kafka: Vec<_> = sockets.addresses()?.iter().map(ToString::to_string).collect();
+    let http = sockets.http_address()?.to_string();
+    tracing::info!(listeners = kafka.join(","), http, data_dir, "ready");
+    if ui.json {
+        return ui.json(&json!({ "ready": true, "listeners": kafka, "http": http, "data_dir": data_dir }));
+    }
+    if !io::stdout().is_terminal() {
+        return Ok(());
+    }
+    let program = std::env::args().next().unwrap_or_else(|| "watershed".to_owned());
+    let first = kafka.first().map_or(USUAL_ADDRESS, String::as_str);
+    let bootstrap = if first == USUAL_ADDRESS { String::new() } else { format!(" -b {first}") };
+    ui.line(&format!(
+        "\n{} on {}, data in {data_dir}, metrics on http://{http}/metrics\n",
+        ui.strong("Watershed is ready"),
+        kafka.join(", ")
+    ))?;
+    ui.line(&format!("  a first record   echo hello | {program} produce{bootstrap} greetings"))?;
+    ui.line(&format!("  and back         {program} consume{bootstrap} greetings"))?;
+    ui.line(&format!("  everything else  {program} --help      stop with Ctrl-C\n"))
+}
