@@ -41,8 +41,10 @@ ALLOWED = [
      "an API is advertised when it does its work"),
     (r"ApiVersions v[34]", r".(SupportedFeatures|FinalizedFeatures).*",
      "features are finalized as they are built; the names that both have are checked by the clients"),
-    (r"DescribeConfigs.*|CreateTopics.*", r".*\[min.insync.replicas\].(ConfigSource|Synonyms.*)",
+    (r".*", r".*\[min.insync.replicas\].(ConfigSource|Synonyms.*)",
      "Kafka 4.2 sets a cluster default for this key as part of its ELR feature"),
+    (r"Metadata creates a topic", r".Topics\[auto\].*", "Watershed answers when the topic is there, Kafka says 3 and lets the client ask again"),
+    (r".*", r".*.Configs\[watershed\.[a-z.]+\]", "topic configs of our own"),
     (r"DescribeQuorum.*", r".*(LogEndOffset|HighWatermark|LastFetchTimestamp|LastCaughtUpTimestamp|LeaderEpoch|ReplicaDirectoryId).*",
      "the metadata logs are different logs"),
     (r"DescribeQuorum.*", r".Nodes.*", "the controller's listeners are an inner matter of each broker"),
@@ -92,7 +94,10 @@ class Normalizer:
     @staticmethod
     def array(key, items):
         """Arrays whose order means nothing are sorted; those with a natural key become maps of it."""
-        for name in ("Name", "ApiKey", "Topic", "TopicName", "PartitionIndex", "Partition", "Index"):
+        if items and all(isinstance(i, dict) and "LogDir" in i for i in items):
+            # Ours has a directory per storage backend: those without a topic asked for say nothing.
+            return [i for i in items if i["Topics"]] or items[:1]
+        for name in (("ResourceName",) if key == "ConfigResources" else ()) + ("Name", "ApiKey", "Topic", "TopicName", "PartitionIndex", "Partition", "Index"):
             if items and all(isinstance(i, dict) and name in i for i in items):
                 labels = [str(i[name]) for i in items]
                 if len(set(labels)) == len(labels) and name != "Value":
@@ -121,6 +126,8 @@ def differences(ours, kafka, path=""):
     if isinstance(ours, dict) and isinstance(kafka, dict):
         for key in sorted(set(ours) | set(kafka), key=str):
             # Members that came from an array with a key are shown as [key], fields as .Field.
+            if key in ("ErrorMessage", "BatchIndexErrorMessage") and kafka.get(key) in (None, "") and ours.get(key):
+                continue  # Watershed says why where Kafka says nothing.
             step = f".{key}" if re.fullmatch(r"[A-Z][A-Za-z]*", str(key)) else f"[{key}]"
             if key not in ours:
                 yield f"{path}{step}", "<absent>", kafka[key]
@@ -152,6 +159,12 @@ def only_common(ours, kafka):
         pass  # Not the expected reply: the comparison says so.
 
 
+def accident(difference):
+    """Kafka answers UNKNOWN_SERVER_ERROR where its own code fails unexpectedly: naming the fault is right."""
+    path, ours, kafka = difference
+    return path.endswith(".ErrorCode") and kafka == -1 and isinstance(ours, int) and ours > 0
+
+
 def short(value):
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) < 160 else text[:157] + "..."
@@ -173,7 +186,7 @@ def main():
         kept[case] = {"ours": a, "kafka": b}
         if case == cases.BROKER_CONFIGS:
             only_common(a, b)
-        wrong = [d for d in differences(a, b) if not allowed(case, d[0], used)]
+        wrong = [d for d in differences(a, b) if not allowed(case, d[0], used) and not accident(d)]
         passed += not wrong
         failed += [(case, wrong)] if wrong else []
     if args.replies:
