@@ -50,6 +50,8 @@ pub(crate) struct Recovery<'a> {
     report: RecoveryReport,
     /// Everything below was promised durable.
     promised: Offset,
+    /// The log start, as far as known.
+    start: Offset,
     /// Files that must be synced before the log opens.
     touched: Vec<Arc<dyn FsFile>>,
     names_changed: bool,
@@ -88,6 +90,7 @@ impl<'a> Recovery<'a> {
             framing,
             report: RecoveryReport::default(),
             promised: Offset::ZERO,
+            start: Offset::ZERO,
             touched: Vec::new(),
             names_changed: false,
             bad_states: Vec::new(),
@@ -112,6 +115,7 @@ impl<'a> Recovery<'a> {
             .as_ref()
             .map_or(Offset::ZERO, |m| m.recovery_point)
             .max(same_history.map_or(Offset::ZERO, |k| k.synced));
+        self.start = start.unwrap_or(Offset::ZERO);
         let plan = self.plan(&listing, manifest.as_ref(), start)?;
         let trusted = self.shared.was_clean
             && manifest.as_ref().is_some_and(|m| m.recovery_point == self.promised)
@@ -355,6 +359,9 @@ impl<'a> Recovery<'a> {
         let framing = self.framing;
         let mut walker = Walker::new(&*file, framing, facts.bytes, found.size, SCAN_BYTES);
         walker.expect(scan.next.max(found.base), scan.epoch);
+        if self.promised > self.start {
+            walker.expect_end(self.promised);
+        }
         let bad = loop {
             match walker.next_verified() {
                 Ok(Some((meta, pos))) => {

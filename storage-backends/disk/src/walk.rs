@@ -36,6 +36,8 @@ pub(crate) struct Walker<'a> {
     ahead: usize,
     next: Offset,
     epoch: LeaderEpoch,
+    /// A frame is known to end here.
+    end_known: Option<Offset>,
     /// Bytes read from the file.
     pub(crate) read_bytes: u64,
 }
@@ -54,6 +56,7 @@ impl<'a> Walker<'a> {
             ahead,
             next: Offset(0),
             epoch: LeaderEpoch(i32::MIN),
+            end_known: None,
             read_bytes: 0,
         }
     }
@@ -61,6 +64,11 @@ impl<'a> Walker<'a> {
     /// Frames below this offset, or of an earlier epoch, are refused.
     pub(crate) fn expect(&mut self, next: Offset, epoch: LeaderEpoch) {
         (self.next, self.epoch) = (next, epoch);
+    }
+
+    /// A frame is known to end at `end`: none that leaps over it is believed.
+    pub(crate) fn expect_end(&mut self, end: Offset) {
+        self.end_known = Some(end);
     }
 
     /// What the next frame must not be below.
@@ -148,8 +156,29 @@ impl<'a> Walker<'a> {
         Ok(self.head()?.map(|meta| self.pass(meta)))
     }
 
-    /// The next frame, read whole and checked against its checksum.
+    /// The next frame, read whole and checked against its checksum, and, as that covers neither offset nor epoch, against
+    /// its neighbours.
     pub(crate) fn next_verified(&mut self) -> Result<Option<(FrameMeta, u64)>, WalkError> {
+        let Some(meta) = self.intact()? else {
+            return Ok(None);
+        };
+        if let Some(end) = self.end_known.filter(|end| self.next < *end && meta.base >= *end) {
+            let text =
+                format!("offsets {} to {} follow {}, and a frame ended at {end}", meta.base, meta.last, self.next);
+            return Err(WalkError::Bad(text));
+        }
+        // Legal, but also what a flipped bit of the offset or the epoch looks like; then the next frame tells.
+        if (meta.base > self.next || meta.epoch > self.epoch) && self.is_contradicted(&meta)? {
+            let (base, epoch, next) = (meta.base, meta.epoch, self.next);
+            let text =
+                format!("offset {base} of epoch {epoch} follows {next}, and is contradicted by the frame behind it");
+            return Err(WalkError::Bad(text));
+        }
+        Ok(Some(self.pass(meta)))
+    }
+
+    /// The frame at the position, if it is intact in itself.
+    fn intact(&mut self) -> Result<Option<FrameMeta>, WalkError> {
         let Some(meta) = self.head()? else {
             return Ok(None);
         };
@@ -159,12 +188,27 @@ impl<'a> Walker<'a> {
         if verified != meta {
             return Err(WalkError::Bad("header and frame disagree".into()));
         }
-        Ok(Some(self.pass(meta)))
+        Ok(Some(meta))
+    }
+
+    /// Whether the frame behind an intact one continues what came before it, but not it.
+    fn is_contradicted(&mut self, meta: &FrameMeta) -> Result<bool, WalkError> {
+        let pos = self.pos;
+        self.pos += u64::from(meta.len);
+        let behind = self.intact();
+        self.pos = pos;
+        match behind {
+            Ok(behind) => Ok(behind.is_some_and(|b| b.base <= meta.last || b.epoch < meta.epoch)),
+            Err(WalkError::Bad(_)) => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
     /// After a bad place: the first position behind it where an intact frame begins. The walker goes on there.
     pub(crate) fn find_intact(&mut self) -> Result<Option<u64>, io::Error> {
         let bad = self.pos;
+        // The frame that ended there may be the bad one.
+        self.end_known = None;
         let mut pos = bad + 1;
         while pos < self.end {
             self.pos = pos;

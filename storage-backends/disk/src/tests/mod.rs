@@ -3,6 +3,9 @@
 
 mod conformance;
 mod crash;
+mod damage;
+mod failure;
+mod kill;
 mod model;
 
 use std::path::Path;
