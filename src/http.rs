@@ -35,7 +35,7 @@ pub fn recorder() -> Option<&'static PrometheusHandle> {
             // An embedding program may have a recorder of its own; then it has the metrics.
             let handle = builder.install_recorder().ok()?;
             watershed_broker::describe_metrics();
-            watershed_storage_disk::metrics::describe();
+            crate::registry::describe_metrics();
             Some(handle)
         })
         .as_ref()

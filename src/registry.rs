@@ -96,3 +96,8 @@ fn disk(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn LogStorage>, S
 fn memory(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn LogStorage>, StorageFailure> {
     Ok(Arc::new(MemoryStorage::new(clock, Some(config.storage.memory.bytes_max.get()))))
 }
+
+/// Tells the metrics recorder what the backends' metrics mean.
+pub(crate) fn describe_metrics() {
+    watershed_storage_disk::metrics::describe();
+}

@@ -179,7 +179,11 @@ fn unknown_env(name: &str, place: &Place) -> Problem {
     } else {
         "there is no such setting".to_owned()
     };
-    let near = if within.is_empty() { nearest(name, targets.iter().map(|(known, _)| known.as_str())) } else { None };
+    // Without the prefix that all share, a near name is really near.
+    let bare = |name: &'_ str| name.trim_start_matches(ENV_PREFIX).to_owned();
+    let known: Vec<_> = targets.iter().map(|(known, _)| bare(known)).collect();
+    let near = if within.is_empty() { nearest(&bare(name), known.iter().map(String::as_str)) } else { None };
+    let near = near.map(|near| format!("{ENV_PREFIX}{near}"));
     Problem::new(place, "", message).nearest(near.filter(|near| !name.starts_with(&format!("{near}__"))))
 }
 

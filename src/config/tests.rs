@@ -329,6 +329,7 @@ fn declared_topics_are_checked() {
 fn unknown_variables_and_options_are_errors() {
     let problems = Case::new("")
         .env("WATERSHED__HTTP__ADRESS", "h:1")
+        .env("WATERSHED__ZZZ", "h:1")
         .env("WATERSHED__KAFKA__NUM_PARTITION", "1")
         .env("WATERSHED__LISTENERS__0__NAME", "A")
         .env("WATERSHED__STORAGE", "{}")
@@ -352,6 +353,7 @@ fn unknown_variables_and_options_are_errors() {
              WATERSHED__STORAGE__DEFAULT",
             "environment variable WATERSHED__STORAGE__DISK__SYNC_THREADS: storage.disk.sync_threads: a whole number \
              from 1 to 256 is expected, not the text \"many\"",
+            "environment variable WATERSHED__ZZZ: there is no such setting",
             "--set http.adress: there is no such setting; did you mean http.address?",
             "--set kafka.delete.topic.enable: kafka.\"delete.topic.enable\": true or false is expected, not the text \
              \"yes\"",
