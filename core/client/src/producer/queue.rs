@@ -287,3 +287,6 @@ impl PartitionQueue {
         self.ready.drain(..).chain(self.open.take()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
