@@ -153,7 +153,8 @@ start_kafka() {
   prepare_kafka "$1" "$2"
   (exec_kafka "$1") >"$1/broker.log" 2>&1 &
   KAFKA_PID=$!
-  wait_for_port "$2" "$KAFKA_PID" 60 || { tail -20 "$1/broker.log" >&2; die "Apache Kafka did not start"; }
+  wait_for_port "$2" "$KAFKA_PID" 180 ||
+    { tail -20 "$1/broker.log" >&2; stop_broker "$KAFKA_PID"; die "Apache Kafka did not start"; }
 }
 
 # prepare_watershed <dir> <kafka port>: the configuration of a broker that only this run uses.
@@ -183,5 +184,6 @@ start_watershed() {
   prepare_watershed "$1" "$2"
   (exec_watershed "$1") >"$1/broker.log" 2>&1 &
   WATERSHED_PID=$!
-  wait_for_port "$2" "$WATERSHED_PID" 30 || { tail -20 "$1/broker.log" >&2; die "the broker did not start"; }
+  wait_for_port "$2" "$WATERSHED_PID" 60 ||
+    { tail -20 "$1/broker.log" >&2; stop_broker "$WATERSHED_PID"; die "the broker did not start"; }
 }
