@@ -61,7 +61,7 @@ settings! { table
         format: LogFormat = LogFormat::Text,
         /// What is logged: a level (off, error, warn, info, debug, trace), or levels per module separated by
         /// commas, such as `info,watershed_log=debug`.
-        level: String = "info".to_owned(),
+        level: String = "info,openraft=warn".to_owned(),
     }
 }
 

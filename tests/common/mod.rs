@@ -41,6 +41,11 @@ impl Broker {
         Self { child, address: text(&ready["listeners"][0]), http: text(&ready["http"]) }
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The port for Kafka clients.
     pub fn port(&self) -> u16 {
         self.address.rsplit_once(':').unwrap().1.parse().unwrap()
