@@ -15,8 +15,8 @@ use std::time::Duration;
 use watershed_model::{LeaderEpoch, Offset, TopicIdPartition};
 use watershed_storage::{Damage, Framing, RecoveryReport, SegmentConfig, StorageError};
 
-use crate::codec::{PutError, TEMP_SUFFIX, put_file};
-use crate::fs::{FsFile, OpenMode, read_full};
+use crate::codec::TEMP_SUFFIX;
+use crate::fs::{FsFile, OpenMode, read_full, write_all};
 use crate::index::{Index, NO_TIME};
 use crate::log::{Book, Entry, Opened};
 use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, Segment, file_name, parse_name};
@@ -425,14 +425,27 @@ impl<'a> Recovery<'a> {
         file.set_len(pos).map_err(|e| self.error("cutting", name, e))
     }
 
-    /// Copies part of a segment into a file of its own, durable but for its name's directory.
+    /// Copies part of a segment into a file of its own, durable on return.
     fn copy(&mut self, file: &dyn FsFile, from: u64, to: u64, name: &str) -> Result<(), StorageError> {
-        let mut bytes = vec![0; usize::try_from(to - from).unwrap_or(0)];
-        let read = read_full(file, from, &mut bytes).map_err(|e| self.error("reading", name, e))?;
-        put_file(&*self.shared.fs, &self.dir, name, &[&bytes[..read]]).map_err(|e| match e {
-            PutError::Write(e) => self.error("writing", name, e),
-            PutError::Sync(e) => self.shared.go_offline(&format!("syncing {name}"), &e),
-        })?;
+        let temp = self.dir.join(format!("{name}{TEMP_SUFFIX}"));
+        let written = (|| {
+            let copy = self.shared.fs.open(&temp, OpenMode::Truncate)?;
+            let mut buf = vec![0; SCAN_BYTES];
+            let mut pos = from;
+            while pos < to {
+                let want = usize::try_from(to - pos).unwrap_or(SCAN_BYTES).min(SCAN_BYTES);
+                let read = read_full(file, pos, &mut buf[..want])?;
+                if read == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                write_all(&*copy, pos - from, &buf[..read])?;
+                pos += read as u64;
+            }
+            Ok(copy)
+        })();
+        let copy = written.map_err(|e| self.error("writing", name, e))?;
+        copy.sync_data().map_err(|e| self.shared.go_offline(&format!("syncing {name}"), &e))?;
+        self.shared.fs.rename(&temp, &self.dir.join(name)).map_err(|e| self.error("renaming", name, e))?;
         self.names_changed = true;
         // Before the original is cut: nothing may be lost between.
         self.sync_dir(&self.dir)

@@ -216,11 +216,12 @@ fn open_log(
     let bad = std::mem::take(&mut opened.bad_states);
     let log = Arc::new(Log::new(tp, Arc::clone(shared), config, framing, opened));
     match log.write_recovered() {
+        // Only now: while it is the newest, no older one is believed.
+        Ok(()) => Recovery::set_bad_states_aside(&log.dir, shared, &bad),
         // No room for the state file: the log is right all the same, and the next recovery reads more.
-        Ok(()) | Err(StorageError::Full { .. }) => {}
+        Err(StorageError::Full { .. }) => {}
         Err(e) => return Err(e),
     }
-    Recovery::set_bad_states_aside(&log.dir, shared, &bad);
     Ok((log, report))
 }
 
