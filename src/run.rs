@@ -238,7 +238,6 @@ async fn serve(
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "this is the one place that draws random numbers")]
 #[allow(clippy::disallowed_methods, reason = "the one place where randomness enters a running broker")]
 fn random_bytes() -> [u8; 16] {
     *uuid::Uuid::new_v4().as_bytes()
@@ -285,7 +284,7 @@ async fn declare_topics(config: &Config, controller: &ControllerHandle) -> Resul
                     ..CreateTopic::with_defaults(&name)
                 };
                 let replies = controller.create_topics(vec![topic], false).await?;
-                (name, replies.into_iter().map(|reply| reply.map(drop)).collect::<Result<(), _>>())
+                (name, replies.into_iter().try_for_each(|reply| reply.map(drop)))
             }
             TopicAction::Grow { name, partitions } => {
                 tracing::info!(topic = %name, partitions, "growing a declared topic");

@@ -94,7 +94,7 @@ mod tests {
     fn records_are_never_taken_for_another_clusters() {
         let dir = tempfile::tempdir().unwrap();
         let metadata = dir.path().join("metadata");
-        let (ours, other) = (ClusterId([1; 16]), ClusterId([2; 16]));
+        let (ours, other) = (watershed_model::TopicId([1; 16]), watershed_model::TopicId([2; 16]));
         assert!(read(dir.path(), &metadata).unwrap().is_none());
         check(dir.path(), None, ours).unwrap();
         assert!(matches!(read(dir.path(), &metadata), Err(StampError::MetadataLost { .. })));
