@@ -17,6 +17,7 @@ pub mod partitions;
 pub mod produce;
 pub mod remote;
 pub mod serve;
+pub mod storage;
 pub mod text;
 pub mod topic;
 pub mod ui;
@@ -33,7 +34,7 @@ use ui::Ui;
 
 /// A message broker that any Kafka client can use unchanged, and its tools
 #[derive(Debug, Parser)]
-#[command(name = "watershed", version = version::TEXT, args_conflicts_with_subcommands = true, max_term_width = 120)]
+#[command(name = "watershed", version = version::TEXT, max_term_width = 120)]
 pub struct Cli {
     /// Print results as JSON
     #[arg(long, global = true)]
@@ -66,15 +67,27 @@ pub enum Command {
     /// Put load on a broker and measure it
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Check what a broker has stored
+    #[command(subcommand)]
+    Storage(storage::StorageCommand),
     /// Print completions for a shell
     Completions(completions::Completions),
 }
 
 impl Cli {
     /// What is to be done.
-    #[must_use]
-    pub fn into_command(self) -> Command {
-        self.command.unwrap_or(Command::Serve(self.serve))
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for options of the default command in front of another one.
+    pub fn into_command(self) -> Result<Command, CliError> {
+        let Some(command) = self.command else {
+            return Ok(Command::Serve(self.serve));
+        };
+        if self.serve.config.is_some() || !self.serve.set.is_empty() {
+            let message = "--config and --set belong behind the command: watershed serve --config FILE";
+            return Err(CliError::new(Exit::Usage, message));
+        }
+        Ok(command)
     }
 }
 
@@ -106,6 +119,7 @@ pub async fn run(
         Command::Produce(args) => produce::run(*args, ui, factories).await,
         Command::Consume(args) => consume::run(*args, ui).await,
         Command::Bench(command) => bench::run(command, ui, factories).await,
+        Command::Storage(command) => storage::run(&command, ui),
         Command::Completions(args) => Ok(completions::run(&args, &mut Cli::command(), &mut io::stdout())?),
     }
 }

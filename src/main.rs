@@ -17,7 +17,7 @@ const INTERRUPTED: i32 = 130;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ui = Ui::new(cli.json);
-    let result = start(cli.into_command(), ui);
+    let result = cli.into_command().and_then(|command| start(command, ui));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

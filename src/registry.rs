@@ -14,6 +14,9 @@ use watershed_storage_memory::MemoryStorage;
 
 use crate::config::Config;
 
+/// The offline check of a directory of the backend [`DISK`], and what it says.
+pub use watershed_storage_disk::verify as disk_verify;
+
 /// The name of the backend whose records survive; its directory also holds the lock that keeps a second broker out.
 pub const DISK: &str = "disk";
 

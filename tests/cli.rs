@@ -90,6 +90,7 @@ fn nothing_is_coloured_in_a_pipe() {
 fn the_documentation_has_the_exit_codes_of_the_code() {
     let documentation = include_str!("../docs/cli.md");
     let rows: Vec<_> = TABLE.iter().map(|(exit, meaning)| format!("| {} | {meaning} |", exit.code())).collect();
-    let found: Vec<_> = documentation.lines().filter(|l| l.starts_with("| ") && l.as_bytes()[2].is_ascii_digit()).collect();
+    let found: Vec<_> =
+        documentation.lines().filter(|l| l.starts_with("| ") && l.as_bytes()[2].is_ascii_digit()).collect();
     assert_eq!(found, rows, "docs/cli.md must have exactly these rows");
 }

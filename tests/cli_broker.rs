@@ -33,9 +33,12 @@ fn topics_are_created_described_altered_and_deleted() {
     let http = format!("http://{}", broker.http);
     let described = broker.json(&["topic", "describe", "orders", "--http", &http]);
     assert_eq!(described["partitions"].as_array().unwrap().len(), 4);
-    assert_eq!(described["configs"], json!([
-        { "name": "retention.ms", "value": "120000", "source": "topic", "read_only": false }
-    ]));
+    assert_eq!(
+        described["configs"],
+        json!([
+            { "name": "retention.ms", "value": "120000", "source": "topic", "read_only": false }
+        ])
+    );
     assert_eq!(described["storage"], "disk");
     assert_eq!(described["not_cleaned_yet"], false);
     broker.ok(&["topic", "alter", "orders", "--delete-config", "retention.ms"], b"");

@@ -12,8 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::Broker;
 use watershed_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, MetadataRequest, MetadataResponse,
-    create_topics::CreatableTopic,
+    ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, MetadataRequest,
+    MetadataResponse, create_topics::CreatableTopic,
 };
 use watershed_protocol::{ApiKey, ErrorCode, Message, Request, ResponseHeader, encode_request};
 
@@ -155,7 +155,8 @@ fn topics_that_cannot_be_are_refused_with_the_reason() {
         assert_eq!(ErrorCode::from_code(result.error_code), Some(code), "{name:?}: {:?}", result.error_message);
         assert_eq!(result.error_message.is_some(), code != ErrorCode::None, "{name:?} comes with a reason");
     }
-    let topic = CreatableTopic { name: "good_name".into(), num_partitions: 1, replication_factor: 1, ..Default::default() };
+    let topic =
+        CreatableTopic { name: "good_name".into(), num_partitions: 1, replication_factor: 1, ..Default::default() };
     let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, validate_only: false };
     let answer = peer.ask(&request, 7);
     assert_eq!(answer.topics[0].error_code, i16::from(ErrorCode::InvalidTopicException), "it collides with good.name");

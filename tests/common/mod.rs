@@ -36,7 +36,8 @@ impl Broker {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("the broker did not start: {line:?} {e}"));
+        let ready: Value =
+            serde_json::from_str(&line).unwrap_or_else(|e| panic!("the broker did not start: {line:?} {e}"));
         let text = |v: &Value| v.as_str().unwrap().to_owned();
         Self { child, address: text(&ready["listeners"][0]), http: text(&ready["http"]) }
     }

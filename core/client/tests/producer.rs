@@ -10,12 +10,16 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use watershed_client::{Acks, Client, ClientConfig, ClientError, ConnectionOptions, Producer, ProducerConfig, ProducerRecord};
+use watershed_client::{
+    Acks, Client, ClientConfig, ClientError, ConnectionOptions, Producer, ProducerConfig, ProducerRecord,
+};
 use watershed_model::record::{Compression, NewRecord, RecordBatch};
 use watershed_model::{ManualClock, Timestamp, TopicId};
 use watershed_protocol::frame::split_frame;
 use watershed_protocol::messages::api_versions::ApiVersion;
-use watershed_protocol::messages::metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
+use watershed_protocol::messages::metadata::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
 use watershed_protocol::messages::produce::{PartitionProduceResponse, TopicProduceResponse};
 use watershed_protocol::messages::{
     ApiVersionsResponse, InitProducerIdResponse, MetadataResponse, ProduceRequest, ProduceResponse,
@@ -107,7 +111,8 @@ fn encode<R: watershed_protocol::Response>(header: &RequestHeader, response: &R)
 fn answer(header: &RequestHeader, body: Bytes, port: u16, log: &Mutex<Log>) -> Option<Vec<u8>> {
     match ApiKey::try_from(header.api_key).unwrap() {
         ApiKey::ApiVersions => {
-            let apis = [(ApiKey::Metadata, 12), (ApiKey::InitProducerId, 5), (ApiKey::Produce, 13), (ApiKey::ApiVersions, 4)];
+            let apis =
+                [(ApiKey::Metadata, 12), (ApiKey::InitProducerId, 5), (ApiKey::Produce, 13), (ApiKey::ApiVersions, 4)];
             let api_keys = apis.map(|(k, max)| ApiVersion { api_key: k.get(), min_version: 0, max_version: max });
             encode(header, &ApiVersionsResponse { api_keys: api_keys.to_vec(), ..Default::default() })
         }
@@ -177,7 +182,12 @@ fn produce(request: &ProduceRequest, log: &mut Log) -> Option<ProduceResponse> {
 
 fn config() -> ProducerConfig {
     // Small batches, so that many are in flight.
-    ProducerConfig { batch_bytes: 200, linger: Duration::ZERO, compression: Compression::Lz4, ..ProducerConfig::default() }
+    ProducerConfig {
+        batch_bytes: 200,
+        linger: Duration::ZERO,
+        compression: Compression::Lz4,
+        ..ProducerConfig::default()
+    }
 }
 
 /// Sends the numbers below `count`; what each delivery came to.

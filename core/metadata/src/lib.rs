@@ -23,6 +23,4 @@ pub use codec::{CodecError, decode_batch, encode_batch, encode_chunks};
 pub use delta::{Change, MetadataDelta};
 pub use features::{FeatureRange, METADATA_VERSION, METADATA_VERSION_LEVEL, supported_features};
 pub use image::{ApplyError, Broker, ConfigMap, MetadataImage, Partition, Topic};
-pub use record::{
-    BrokerRegistered, ConfigResource, Endpoint, MetadataRecord, PartitionRun, SecurityProtocol,
-};
+pub use record::{BrokerRegistered, ConfigResource, Endpoint, MetadataRecord, PartitionRun, SecurityProtocol};

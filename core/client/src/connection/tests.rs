@@ -5,9 +5,7 @@
 use tokio::net::TcpListener;
 use watershed_protocol::encode_response;
 use watershed_protocol::messages::api_versions::ApiVersion;
-use watershed_protocol::messages::{
-    DescribeQuorumRequest, MetadataRequest, MetadataResponse, ProduceRequest,
-};
+use watershed_protocol::messages::{DescribeQuorumRequest, MetadataRequest, MetadataResponse, ProduceRequest};
 
 use super::*;
 
@@ -42,9 +40,8 @@ impl Peer {
     async fn versions(&mut self, apis: &[(ApiKey, i16, i16)]) {
         let (header, _) = self.request().await;
         assert_eq!(header.api_key, ApiKey::ApiVersions.get());
-        let api_keys = apis
-            .iter()
-            .map(|(api, min, max)| ApiVersion { api_key: api.get(), min_version: *min, max_version: *max });
+        let api_keys =
+            apis.iter().map(|(api, min, max)| ApiVersion { api_key: api.get(), min_version: *min, max_version: *max });
         let response = ApiVersionsResponse { api_keys: api_keys.collect(), ..ApiVersionsResponse::default() };
         self.answer(&header, &response).await;
     }
