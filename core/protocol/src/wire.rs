@@ -36,6 +36,16 @@ impl Context {
     }
 }
 
+/// A message, and the reader behind it.
+fn read_message<M: Message>(body: Bytes, version: i16) -> Result<(M, Reader), DecodeError> {
+    let mut reader = Reader::new(body, M::NAME, version);
+    if !M::SCHEMA.versions.contains(version) {
+        return Err(reader.unsupported_version());
+    }
+    let message = M::read(&mut reader, M::context(version))?;
+    Ok((message, reader))
+}
+
 /// A value with an encoding.
 pub trait Wire: Sized {
     /// The protocol's name for the type.
@@ -119,13 +129,18 @@ pub trait Message: Wire + Fields + Default {
     /// # Errors
     /// If the version does not exist, the bytes are not such a message, or there are more of them.
     fn decode(body: Bytes, version: i16) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(body, Self::NAME, version);
-        if !Self::SCHEMA.versions.contains(version) {
-            return Err(reader.unsupported_version());
-        }
-        let message = Self::read(&mut reader, Self::context(version))?;
+        let (message, reader) = read_message(body, version)?;
         reader.finish()?;
         Ok(message)
+    }
+
+    /// Reads the message at the beginning of a body; what comes after it is ignored. This is how a broker reads requests:
+    /// librdkafka 2.16 sends Metadata 13 with bytes left over, and Apache Kafka answers it.
+    ///
+    /// # Errors
+    /// If the version does not exist or the bytes do not begin with such a message.
+    fn decode_leniently(body: Bytes, version: i16) -> Result<Self, DecodeError> {
+        Ok(read_message(body, version)?.0)
     }
 
     /// Writes the message's body.

@@ -116,7 +116,7 @@ fn target(kind: i8, name: &str) -> Result<ConfigTarget, Refusal> {
         BROKER_LOGGER | CLIENT_METRICS | GROUP => {
             Err((ErrorCode::InvalidRequest, format!("Resources of type {kind} have no configs on this broker.")))
         }
-        _ => Err((ErrorCode::UnsupportedVersion, format!("Unknown resource type {kind}."))),
+        _ => Err((ErrorCode::InvalidRequest, format!("Unknown resource type {kind}."))),
     }
 }
 

@@ -45,6 +45,7 @@ fn answer(call: &Call<'_>, topic: CreateTopic, reply: Result<CreatedTopic, Contr
                 name: topic.name,
                 error_code: controller_code(&error).into(),
                 error_message: Some(error.to_string()),
+                configs: Some(Vec::new()),
                 ..CreatableTopicResult::default()
             };
         }

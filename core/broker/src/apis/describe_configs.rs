@@ -29,7 +29,7 @@ pub(super) async fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> 
         };
         let wanted = |entry: &ConfigEntry| {
             let keys = resource.configuration_keys.as_ref();
-            keys.is_none_or(|keys| keys.iter().any(|key| key == entry.name))
+            keys.is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| key == entry.name))
         };
         let entries = entries.into_iter().filter(wanted);
         DescribeConfigsResult {

@@ -41,7 +41,8 @@ async fn look_up(
     index: i32,
 ) -> Result<Vec<ActiveProducer>, (ErrorCode, Option<String>)> {
     check_topic_name(topic).map_err(|(code, message)| (code, Some(message)))?;
-    let topic = Broker::find_topic(image, false, Default::default(), topic).map_err(|code| (code, None))?;
+    let topic = Broker::find_topic(image, false, Default::default(), topic)
+        .map_err(|code| (code, Some(code.message().to_owned())))?;
     if index < 0 || index >= topic.partition_count() {
         return Err((ErrorCode::UnknownTopicOrPartition, None));
     }

@@ -32,6 +32,7 @@ pub(super) async fn handle(call: &Call<'_>, request: DescribeQuorumRequest) -> D
             .collect(),
         topic_name: topic.topic_name,
     });
+    // Java's admin client takes listener names in upper case only.
     let mut response = DescribeQuorumResponse { topics: topics.collect(), ..DescribeQuorumResponse::default() };
     if call.version >= NODES_SINCE {
         let image = call.broker.image();
@@ -40,7 +41,7 @@ pub(super) async fn handle(call: &Call<'_>, request: DescribeQuorumRequest) -> D
             listeners: broker
                 .listeners
                 .iter()
-                .map(|one| Listener { name: one.name.clone(), host: one.host.clone(), port: one.port })
+                .map(|one| Listener { name: one.name.to_uppercase(), host: one.host.clone(), port: one.port })
                 .collect(),
         };
         response.nodes = image.brokers().map(node).collect();

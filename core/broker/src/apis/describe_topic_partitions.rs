@@ -9,7 +9,7 @@ use watershed_protocol::messages::describe_topic_partitions::{
     DescribeTopicPartitionsResponseTopic,
 };
 
-use super::{Call, TOPIC_OPERATIONS, check_topic_name, is_internal};
+use super::{Call, NO_OPERATIONS, TOPIC_OPERATIONS, check_topic_name, is_internal};
 
 pub(super) async fn handle(
     call: &Call<'_>,
@@ -24,7 +24,10 @@ pub(super) async fn handle(
         None => true,
     };
     if !valid {
-        let names = asked.into_iter().map(|name| failed(ErrorCode::InvalidRequest, name));
+        let names = asked.into_iter().map(|name| DescribeTopicPartitionsResponseTopic {
+            topic_authorized_operations: NO_OPERATIONS,
+            ..failed(ErrorCode::InvalidRequest, name)
+        });
         return DescribeTopicPartitionsResponse { topics: names.collect(), ..Default::default() };
     }
     let names: Vec<String> = if all {

@@ -199,7 +199,15 @@ impl<'a> Poll<'a> {
             code => code,
         };
         count_error(code.name());
-        PartitionData { partition_index, error_code: code.into(), high_watermark: -1, ..PartitionData::default() }
+        // What Kafka's own handler refuses has an empty list here, what its logs refuse has none.
+        let unknown = matches!(code, ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition);
+        PartitionData {
+            partition_index,
+            error_code: code.into(),
+            high_watermark: -1,
+            aborted_transactions: unknown.then(Vec::new),
+            ..PartitionData::default()
+        }
     }
 
     async fn read(

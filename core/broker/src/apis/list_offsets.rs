@@ -11,7 +11,7 @@ use watershed_protocol::messages::list_offsets::{
     ListOffsetsTopicResponse,
 };
 
-use super::Call;
+use super::{Call, first_of_each};
 use crate::Broker;
 use crate::errors::log_code;
 
@@ -33,7 +33,7 @@ pub(super) async fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> List
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for partition in topic.partitions {
+        for partition in first_of_each(topic.partitions.into_iter(), |partition| partition.partition_index) {
             let twice = named.get(&(topic.name.to_string(), partition.partition_index)).is_some_and(|n| *n > 1);
             let found = match twice {
                 true => Err(ErrorCode::InvalidRequest),

@@ -121,7 +121,7 @@ pub(crate) fn dispatch<'a>(
         let call = Call { broker, version, listener: client.listener, stop: &stop };
         macro_rules! serve {
             ($handler:path) => {{
-                let request = Message::decode(body, version)?;
+                let request = Message::decode_leniently(body, version)?;
                 reply(&header, version, &$handler(&call, request).await)
             }};
         }
@@ -131,7 +131,7 @@ pub(crate) fn dispatch<'a>(
             ApiKey::Metadata => serve!(metadata::handle),
             ApiKey::FindCoordinator => serve!(find_coordinator::handle),
             ApiKey::ApiVersions => {
-                let request = Message::decode(body, version)?;
+                let request = Message::decode_leniently(body, version)?;
                 reply(&header, version, &api_versions::handle(&call, client, request))
             }
             ApiKey::CreateTopics => serve!(create_topics::handle),

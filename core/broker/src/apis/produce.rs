@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 use watershed_log::{AppendTicket, LogError, Origin, validate};
 use watershed_metadata::MetadataImage;
+use watershed_model::record::BatchHeader;
 use watershed_model::{Piece, TopicId};
 use watershed_protocol::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
@@ -145,7 +146,7 @@ pub(crate) async fn start(
     }
     let started = broker.clock().elapsed();
     let bytes = body.len();
-    let request = ProduceRequest::decode(body, version)?;
+    let request = ProduceRequest::decode_leniently(body, version)?;
     let mut pending = PendingProduce {
         version,
         correlation_id: header.correlation_id,
@@ -196,7 +197,12 @@ fn refusal(request: &ProduceRequest) -> Option<ErrorCode> {
         return Some(ErrorCode::InvalidRequiredAcks);
     }
     // There is no transaction coordinator that could have let this producer begin.
-    request.transactional_id.as_ref().map(|_| ErrorCode::TransactionalIdAuthorizationFailed)
+    let mut batches =
+        request.topic_data.iter().flat_map(|topic| &topic.partition_data).filter_map(|data| data.records.as_ref());
+    let is_transactional =
+        |records: &RecordBytes| BatchHeader::parse(records.bytes()).is_ok_and(|header| header.is_transactional());
+    let refused = request.transactional_id.is_some() || batches.any(is_transactional);
+    refused.then_some(ErrorCode::TransactionalIdAuthorizationFailed)
 }
 
 fn refused(index: i32, code: ErrorCode, error_message: Option<String>) -> PartitionProduceResponse {
@@ -233,6 +239,9 @@ async fn append(
         Err(Failure::Code(code)) => fail(code, None),
         Err(Failure::Log(error)) => {
             let mut response = refused(index, log_code(&error), Some(error.to_string()));
+            if names_log_start(&error) {
+                response.log_start_offset = partition.log.start().0;
+            }
             if let LogError::InvalidRecord { records, .. } | LogError::InvalidTimestamp { records, .. } = error {
                 let issue = |issue: watershed_log::RecordIssue| BatchIndexAndErrorMessage {
                     batch_index: issue.index,
@@ -243,6 +252,14 @@ async fn append(
             Placed { response, ticket: None }
         }
     }
+}
+
+/// Whether Kafka tells the log start offset beside this refusal.
+fn names_log_start(error: &LogError) -> bool {
+    !matches!(
+        error,
+        LogError::TooLarge { .. } | LogError::LargerThanSegment { .. } | LogError::Corrupt(_) | LogError::Storage(_)
+    )
 }
 
 enum Failure {

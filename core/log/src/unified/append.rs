@@ -17,7 +17,6 @@ use super::{Active, State, UnifiedLog};
 use crate::marks::{Mark, Passed};
 use crate::producers::{Admission, BatchMeta, TransactionGuard};
 use crate::{LogConfig, LogError, ValidatedBatch};
-use watershed_model::record::TimestampType;
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -26,7 +25,8 @@ pub struct Appended {
     pub base_offset: Offset,
     /// The last record's offset.
     pub last_offset: Offset,
-    /// The time the broker gave the batch; `None` where the producer's timestamps are kept.
+    /// The time the broker gave the batch; `None` where the producer's timestamps are kept. Of a duplicate: the largest
+    /// timestamp of the original, whoever gave it (Kafka's answer).
     pub log_append_time: Option<Timestamp>,
     /// The log start offset.
     pub log_start_offset: Offset,
@@ -116,7 +116,7 @@ impl UnifiedLog {
         self.check_open(&state, epoch)?;
         if let Admission::Duplicate(original) = state.producers.check(&batch.header, batch.origin, guard)? {
             drop(state);
-            return Ok(self.duplicate(original, &config));
+            return Ok(self.duplicate(original));
         }
         self.roll_if_needed(&mut state, &config, &batch.header, now)?;
 
@@ -169,7 +169,7 @@ impl UnifiedLog {
     }
 
     /// "It is there already" is an answer only once the original's own promise holds.
-    fn duplicate(&self, original: BatchMeta, config: &LogConfig) -> Appended {
+    fn duplicate(&self, original: BatchMeta) -> Appended {
         let passed = if self.promised() > original.last_offset {
             Waiting::Ripe
         } else {
@@ -178,7 +178,7 @@ impl UnifiedLog {
         Appended {
             base_offset: original.base_offset(),
             last_offset: original.last_offset,
-            log_append_time: (config.timestamp_type == TimestampType::LogAppendTime).then_some(original.timestamp),
+            log_append_time: Some(original.timestamp),
             log_start_offset: self.start(),
             duplicate: true,
             ticket: AppendTicket(passed),

@@ -99,7 +99,9 @@ fn only_batch(mut records: Bytes) -> Result<RecordBatch, LogError> {
     }
     let batch = match RecordBatch::split_from(&mut records) {
         Ok(batch) => batch,
-        Err(RecordError::Header(e @ HeaderError::Magic(_))) => return Err(LogError::invalid(e.to_string())),
+        // Formats of old are refused for good; a number that no format has is damage, as in Kafka.
+        Err(RecordError::Header(e @ HeaderError::Magic(0 | 1))) => return Err(LogError::invalid(e.to_string())),
+        Err(RecordError::Header(e @ HeaderError::Magic(_))) => return Err(LogError::Corrupt(e.to_string())),
         Err(RecordError::Header(e @ HeaderError::Length(_))) => return Err(LogError::Corrupt(e.to_string())),
         Err(e) => return Err(LogError::invalid(e.to_string())),
     };
