@@ -15,8 +15,16 @@ use super::exit::{CliError, Exit};
 /// How many records a partitioner is asked about at once.
 pub const RECORDS_PER_BATCH_MAX: usize = 256;
 
-/// A partitioner with the memory it needs.
+/// The partitioner for records that the chosen one says nothing of: as in Java's client, those without a key.
+const FALLBACK: &str = "sticky";
+
+/// A partitioner with the memory it needs, and another for what it leaves open.
 pub struct Partitions {
+    first: Asked,
+    fallback: Option<Asked>,
+}
+
+struct Asked {
     partitioner: Box<dyn Partitioner>,
     keys: Column,
     sizes: Vec<u32>,
@@ -29,6 +37,44 @@ impl Partitions {
     /// # Errors
     /// If there is none; the message names those there are.
     pub fn new(name: &str, factories: &[Box<dyn PluginFactory>]) -> Result<Self, CliError> {
+        let fallback = if name == FALLBACK { None } else { Some(Asked::new(FALLBACK, factories)?) };
+        Ok(Self { first: Asked::new(name, factories)?, fallback })
+    }
+
+    /// The partition of each record, given as key and size in bytes, in order.
+    ///
+    /// # Errors
+    /// What the partitioner says.
+    pub fn choose<'a>(
+        &mut self,
+        topic: &str,
+        partitions: u32,
+        records: impl Iterator<Item = (Option<&'a [u8]>, usize)> + Clone,
+    ) -> Result<Vec<i32>, CliError> {
+        let none = || ClientError::Invalid(format!("topic {topic:?} has no partitions"));
+        let partitions = NonZeroU32::new(partitions).ok_or_else(none)?;
+        let mut chosen = self.first.ask(topic, partitions, records.clone())?.to_vec();
+        if let (Some(fallback), true) = (&mut self.fallback, chosen.contains(&Choice::ClientStands)) {
+            let open = chosen.iter().zip(records).filter(|(c, _)| **c == Choice::ClientStands);
+            let open: Vec<_> = open.map(|(_, record)| record).collect();
+            let mut answers = fallback.ask(topic, partitions, open.into_iter())?.iter();
+            for choice in chosen.iter_mut().filter(|c| **c == Choice::ClientStands) {
+                *choice = *answers.next().expect("a partitioner's answer has one choice a record");
+            }
+        }
+        let number = |choice: Choice| match choice {
+            Choice::Partition(partition) => Ok(i32::try_from(partition).unwrap_or(i32::MAX)),
+            Choice::ClientStands => {
+                let message = "the partitioner leaves the choice open; choose another one or give --partition";
+                Err(CliError::new(Exit::Usage, message))
+            }
+        };
+        chosen.into_iter().map(number).collect()
+    }
+}
+
+impl Asked {
+    fn new(name: &str, factories: &[Box<dyn PluginFactory>]) -> Result<Self, CliError> {
         let Some(factory) = factories.iter().find(|f| f.name() == name) else {
             let names: Vec<_> = factories.iter().map(|f| f.name()).collect();
             let message = format!("there is no partitioner {name:?}; there are: {}", names.join(", "));
@@ -46,38 +92,24 @@ impl Partitions {
         }
     }
 
-    /// The partition of each record, given as key and size in bytes, in order.
-    ///
-    /// # Errors
-    /// What the partitioner says, or that it leaves the decision to us.
-    pub fn choose<'a>(
+    fn ask<'a>(
         &mut self,
         topic: &str,
-        partitions: u32,
+        partitions: NonZeroU32,
         records: impl Iterator<Item = (Option<&'a [u8]>, usize)>,
-    ) -> Result<Vec<i32>, CliError> {
+    ) -> Result<&[Choice], CliError> {
         self.keys.clear();
         self.sizes.clear();
         for (key, size) in records {
             self.keys.push(key).map_err(|e| CliError::new(Exit::Failure, e.to_string()))?;
             self.sizes.push(u32::try_from(size).unwrap_or(u32::MAX));
         }
-        let none = || ClientError::Invalid(format!("topic {topic:?} has no partitions"));
-        let partitions = NonZeroU32::new(partitions).ok_or_else(none)?;
         let batch = Batch::new(topic, &self.keys, &self.sizes);
         assign(&mut *self.partitioner, &batch, partitions, &mut self.choices).map_err(|failure| {
             let (Failure::Retriable(reason) | Failure::Permanent(reason)) = failure;
             CliError::new(Exit::Failure, format!("the partitioner failed: {reason}"))
         })?;
-        let chosen = self.choices.iter().map(|choice| match choice {
-            Choice::Partition(partition) => Ok(i32::try_from(*partition).unwrap_or(i32::MAX)),
-            Choice::ClientStands => {
-                let message =
-                    "the partitioner leaves the choice to the producer; choose another one or give --partition";
-                Err(CliError::new(Exit::Usage, message))
-            }
-        });
-        chosen.collect()
+        Ok(&self.choices)
     }
 }
 

@@ -10,20 +10,20 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_watershed");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_watershed");
 
 /// A running broker; killed when it is dropped.
-pub struct Broker {
+pub(crate) struct Broker {
     child: Child,
     /// Where Kafka clients connect.
-    pub address: String,
+    pub(crate) address: String,
     /// Where HTTP is.
-    pub http: String,
+    pub(crate) http: String,
 }
 
 impl Broker {
     /// Starts a broker on `dir` and waits until it says that it is ready. `port` 0 is any; `kafka` are lines of `[kafka]`.
-    pub fn start(dir: &Path, port: u16, kafka: &[&str]) -> Self {
+    pub(crate) fn start(dir: &Path, port: u16, kafka: &[&str]) -> Self {
         let file = dir.join("watershed.toml");
         let text = format!(
             "data_dir = {:?}\n[http]\naddress = \"127.0.0.1:0\"\n[[listeners]]\nname = \"PLAINTEXT\"\naddress = \"127.0.0.1:{port}\"\n[kafka]\n{}\n",
@@ -43,41 +43,41 @@ impl Broker {
     }
 
     /// The process.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The port for Kafka clients.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.address.rsplit_once(':').unwrap().1.parse().unwrap()
     }
 
     /// Ends it as a power switch would end a process: nothing of it runs any more when this returns.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Runs a command of ours against it.
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.run_with(args, b"")
     }
 
     /// Runs a command of ours against it with this input.
-    pub fn run_with(&self, args: &[&str], input: &[u8]) -> Output {
+    pub(crate) fn run_with(&self, args: &[&str], input: &[u8]) -> Output {
         let bootstrap = ["--bootstrap", &self.address, "--wait", "10"];
         run(&[args, &bootstrap].concat(), input)
     }
 
     /// As [`Broker::run_with`], for a command that must succeed: its output.
-    pub fn ok(&self, args: &[&str], input: &[u8]) -> Vec<u8> {
+    pub(crate) fn ok(&self, args: &[&str], input: &[u8]) -> Vec<u8> {
         let output = self.run_with(args, input);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     }
 
     /// As [`Broker::ok`], with `--json`: the parsed output.
-    pub fn json(&self, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
         serde_json::from_slice(&self.ok(&[args, &["--json"]].concat(), b"")).unwrap()
     }
 }
@@ -91,7 +91,7 @@ impl Drop for Broker {
 }
 
 /// Runs the program with this input.
-pub fn run(args: &[&str], input: &[u8]) -> Output {
+pub(crate) fn run(args: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(PROGRAM)
         .args(args)
         .env_remove("WATERSHED_BOOTSTRAP")
@@ -117,4 +117,4 @@ pub fn run(args: &[&str], input: &[u8]) -> Output {
 }
 
 /// An operation's deadline in tests: generous, since they run on busy machines.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

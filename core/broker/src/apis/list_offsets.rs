@@ -86,6 +86,5 @@ async fn look_up(
         timestamp: found.map_or(-1, |found| found.timestamp.0),
         offset: found.map_or(-1, |found| found.offset.0),
         leader_epoch: if call.version >= EPOCH_SINCE { epoch } else { -1 },
-        ..ListOffsetsPartitionResponse::default()
     })
 }
