@@ -60,7 +60,7 @@ async fn produce(id: u64, port: u16, stop: Arc<AtomicBool>, acked: Arc<AtomicU64
     let config = ProducerConfig {
         batch_bytes: 2048,
         linger: Duration::from_millis(1),
-        compression: if id % 2 == 0 { Compression::None } else { Compression::Zstd },
+        compression: if id.is_multiple_of(2) { Compression::None } else { Compression::Zstd },
         delivery_timeout: PATIENCE * 2,
         ..ProducerConfig::default()
     };
