@@ -6,7 +6,7 @@
 //!
 //! - [`files`]: writing small files so that they survive a power cut.
 //! - [`segment`]: one file of frames, and the walk through it.
-//! - [`log`]: the `PartitionLog`.
+//! - [`log`]: the `PartitionLog`; [`state`] what is behind its lock.
 //! - [`flusher`]: the thread that syncs and ripens tickets.
 //!
 //! The README says what this backend leaves out.
@@ -15,6 +15,7 @@ mod files;
 mod flusher;
 mod log;
 mod segment;
+mod state;
 
 use std::collections::HashMap;
 use std::fs::{self, File};

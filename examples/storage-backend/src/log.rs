@@ -3,7 +3,6 @@
 //! Invariants: `state` is locked for every change and for the writes that belong to it, so the files have the order of
 //! the calls; only syncs of the flusher happen outside, and they count only if the generation is still the same.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -15,12 +14,13 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use watershed_model::{Clock, Offset, Timestamp};
 use watershed_storage::{
-    Blob, Damage, Ends, FlushMode, Frame, FrameMeta, Framing, Fut, Health, PartitionLog, Piece, Promise, Read,
-    RecoveryReport, SegmentConfig, SegmentMeta, StorageError, Ticket,
+    Blob, Ends, FlushMode, Frame, FrameMeta, Framing, Fut, Health, PartitionLog, Piece, Read, RecoveryReport,
+    SegmentConfig, SegmentMeta, StorageError, Ticket,
 };
 
 use crate::flusher::Flusher;
 use crate::segment::Segment;
+use crate::state::State;
 use crate::{done, files, names};
 
 /// How many blobs of a kind are kept: a few, so that a truncation still finds an older one.
@@ -38,51 +38,6 @@ pub(crate) struct FileLog {
     state: Mutex<State>,
     last: watch::Receiver<Ends>,
     this: Weak<Self>,
-}
-
-#[derive(Debug)]
-struct State {
-    /// The sender exists as long as the log is open.
-    progress: Option<watch::Sender<Ends>>,
-    ends: Ends,
-    flush: FlushMode,
-    /// Never empty; the last one is the active one.
-    segments: Vec<Segment>,
-    blobs: BTreeSet<(u8, Offset)>,
-    waiting: Vec<Promise>,
-    queued: bool,
-    /// A sync failed: what the files hold is not known any more.
-    failed: Option<String>,
-}
-
-impl State {
-    fn active(&mut self) -> &mut Segment {
-        self.segments.last_mut().expect("a log has a segment from its making")
-    }
-
-    /// Tells of new ends and ripens what they promise.
-    fn publish(&mut self) {
-        let promised = self.ends.promised;
-        if let Some(progress) = &self.progress {
-            progress.send_if_modified(|last| std::mem::replace(last, self.ends) != self.ends);
-        }
-        self.waiting.extract_if(.., |promise| promise.end() <= promised).for_each(Promise::keep);
-    }
-
-    /// Everything that is written is durable.
-    fn all_synced(&mut self) {
-        self.ends.synced = self.ends.end;
-        self.ends.promised = self.ends.end;
-        self.publish();
-    }
-
-    fn frames_from(&self, from: Offset) -> impl Iterator<Item = (&Segment, FrameMeta, u64)> {
-        let first = self.segments.partition_point(|s| s.meta.end <= from);
-        self.segments[first..].iter().flat_map(move |segment| {
-            let skip = segment.frames.partition_point(|(frame, _)| frame.last < from);
-            segment.frames[skip..].iter().map(move |(frame, at)| (segment, *frame, *at))
-        })
-    }
 }
 
 fn blob_name(kind: u8, at: Offset) -> String {
@@ -131,7 +86,7 @@ impl FileLog {
             }
             segment.meta.sealed = base != bases.last().expect("there is at least one");
             if let Some(reason) = wrong {
-                report.damage.push(mend(&mut segment, reason)?);
+                report.damage.push(segment.mend(reason)?);
             }
             segments.push(segment);
         }
@@ -439,23 +394,6 @@ impl FileLog {
         let found = state.frames_from(state.ends.start).find(|(_, frame, _)| frame.max_timestamp >= at);
         Ok(found.map(|(_, frame, _)| frame))
     }
-}
-
-/// Cuts what is not a frame off the last segment; in an earlier one, which was synced when it was sealed, it is an error.
-fn mend(segment: &mut Segment, reason: String) -> Result<Damage, StorageError> {
-    let place = segment.path.display().to_string();
-    if segment.meta.sealed {
-        return Err(StorageError::Corrupt { place, reason });
-    }
-    let (end, bytes) = (segment.meta.end, segment.meta.bytes);
-    let size = segment.file.metadata().map(|m| m.len());
-    let cut = size.and_then(|size| {
-        segment.file.set_len(bytes)?;
-        segment.file.sync_all()?;
-        Ok(size - bytes)
-    });
-    let bytes = cut.map_err(|e| StorageError::io(format!("cutting {place}"), e))?;
-    Ok(Damage { offsets: end..end, bytes, reason, promised: false })
 }
 
 impl PartitionLog for FileLog {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use watershed_model::{Offset, Timestamp};
-use watershed_storage::{Frame, FrameMeta, Framing, SegmentMeta};
+use watershed_storage::{Damage, Frame, FrameMeta, Framing, SegmentMeta, StorageError};
 
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -122,5 +122,22 @@ impl Segment {
     /// Removes the file; readers that hold it can still read.
     pub(crate) fn delete(&self) -> io::Result<()> {
         fs::remove_file(&self.path)
+    }
+
+    /// Cuts what is not a frame off the last segment; in an earlier one, which was synced when it was sealed, it is an error.
+    pub(crate) fn mend(&mut self, reason: String) -> Result<Damage, StorageError> {
+        let place = self.path.display().to_string();
+        if self.meta.sealed {
+            return Err(StorageError::Corrupt { place, reason });
+        }
+        let (end, bytes) = (self.meta.end, self.meta.bytes);
+        let size = self.file.metadata().map(|m| m.len());
+        let cut = size.and_then(|size| {
+            self.file.set_len(bytes)?;
+            self.file.sync_all()?;
+            Ok(size - bytes)
+        });
+        let bytes = cut.map_err(|e| StorageError::io(format!("cutting {place}"), e))?;
+        Ok(Damage { offsets: end..end, bytes, reason, promised: false })
     }
 }
