@@ -4,10 +4,10 @@
 //! `<kind>-<offset>.blob`; `start`, the log's start offset; `clean`, there only while the log is closed. The index of
 //! frames lives in memory and is rebuilt at open by walking the files.
 //!
-//! - [`files`]: writing small files so that they survive a power cut.
-//! - [`segment`]: one file of frames, and the walk through it.
-//! - [`log`]: the `PartitionLog`; [`state`] what is behind its lock.
-//! - [`flusher`]: the thread that syncs and ripens tickets.
+//! - `files`: writing small files so that they survive a power cut.
+//! - `segment`: one file of frames, and the walk through it.
+//! - `log`: the `PartitionLog`; `state` what is behind its lock.
+//! - `flusher`: the thread that syncs and ripens tickets.
 //!
 //! The README says what this backend leaves out.
 

@@ -3,9 +3,9 @@
 //! For topics whose records are worth less than the wait for a disk, and for tests. An append is promised at once, so
 //! every ticket is born ripe and `synced = promised = end` always holds. Reads hand out the stored bytes themselves.
 //!
-//! - [`budget`] counts bytes against the limit and publishes the backend's health.
-//! - [`log`] is one partition: handles, locking, errors.
-//! - [`contents`] is what a partition holds: segments, frames, blobs; pure data, no locks.
+//! - `budget` counts bytes against the limit and publishes the backend's health.
+//! - `log` is one partition: handles, locking, errors.
+//! - `contents` is what a partition holds: segments, frames, blobs; pure data, no locks.
 //!
 //! Invariant: nothing here reads a clock of its own, blocks or spawns.
 

@@ -12,7 +12,7 @@
 //! Every check gets a backend of its own and a time limit, and names the sentence that broke. Where the contract leaves
 //! a choice (how many blobs are kept, whether a truncation above the end counts), the checks accept every choice.
 //!
-//! - [`harness`](self::harness) makes frames and reads them back.
+//! - [`harness`] makes frames and reads them back.
 //! - `life`: open, list, close, restart, destroy. `append`, `read`, `segments` (roll, blobs, time), `cut` (truncate, reset,
 //!   start), `load` (threads, sizes, numbers).
 
