@@ -185,3 +185,32 @@ fn a_second_broker_on_the_directory_is_refused() {
     assert_eq!(output.status.code(), Some(1));
     assert!(!output.stderr.is_empty());
 }
+
+#[test]
+fn a_stopped_directory_is_verified_and_damage_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(dir.path(), 0, &[]);
+    broker.ok(&["produce", "t", "--batch-bytes", "500"], "some record\n".repeat(1000).as_bytes());
+    let data = dir.path().join("data");
+    let verify = || run(&["--json", "storage", "verify", data.to_str().unwrap()], b"");
+    let busy = verify();
+    assert_eq!(busy.status.code(), Some(1), "a broker has it open: {}", String::from_utf8_lossy(&busy.stderr));
+    broker.stop();
+    let clean = verify();
+    assert_eq!(clean.status.code(), Some(0), "{}", String::from_utf8_lossy(&clean.stdout));
+    let summary: serde_json::Value = serde_json::from_slice(&clean.stdout).unwrap();
+    assert_eq!((&summary["partitions"], &summary["damaged"]), (&json!(1), &json!(false)));
+    assert!(summary["batches"].as_u64().unwrap() > 0);
+
+    let partition = std::fs::read_dir(data.join("topics")).unwrap().flatten().find(|e| e.path().is_dir()).unwrap();
+    let mut files = std::fs::read_dir(partition.path()).unwrap().flatten().map(|e| e.path());
+    let log = files.find(|p| p.extension().is_some_and(|e| e == "log")).unwrap();
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&log, &bytes).unwrap();
+    let damaged = verify();
+    assert_eq!(damaged.status.code(), Some(7), "{}", String::from_utf8_lossy(&damaged.stdout));
+    let summary: serde_json::Value = serde_json::from_slice(&damaged.stdout).unwrap();
+    assert_eq!(summary["findings"][0]["severity"], "damage");
+    assert_eq!(run(&["storage", "verify", "/nowhere"], b"").status.code(), Some(4));
+}

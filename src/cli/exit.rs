@@ -75,9 +75,10 @@ impl Exit {
 
     fn of_code(code: ErrorCode) -> Self {
         match code {
-            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId | ErrorCode::ResourceNotFound => {
-                Self::NotFound
-            }
+            ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::UnknownTopicId
+            | ErrorCode::ResourceNotFound
+            | ErrorCode::OffsetOutOfRange => Self::NotFound,
             ErrorCode::TopicAlreadyExists => Self::Exists,
             ErrorCode::RequestTimedOut => Self::Timeout,
             ErrorCode::CorruptMessage => Self::Corrupt,

@@ -246,9 +246,10 @@ mod tests {
             TextLayout { key_from: Some(b"Package: ".to_vec()), keep_delimiter: true, ..TextLayout::default() };
         let input = b"Package: a\nX: 1\n\nX: 2\nPackage: b\r\n\nX: 3\n";
         let got = read(input, b"\n\n", layout.clone());
-        // The second has no delimiter behind "\r\n\n" cut elsewhere: it is cut at the literal two line feeds.
+        // The line feed of "\r\n" is the first of the two that cut.
         assert_eq!(got[0], (some("a"), some("Package: a\nX: 1\n\n")));
-        assert_eq!(got[1], (some("b"), some("X: 2\nPackage: b\r\n\nX: 3\n")));
+        assert_eq!(got[1], (some("b"), some("X: 2\nPackage: b\r\n\n")));
+        assert_eq!(got[2], (None, some("X: 3\n")));
     }
 
     #[test]

@@ -21,8 +21,8 @@ const USUAL_ADDRESS: &str = "127.0.0.1:9092";
 pub async fn serve(loaded: Loaded, registry: Registry, shutdown: CancellationToken, ui: Ui) -> Result<(), CliError> {
     let sockets = Sockets::bind(&loaded.config).await.map_err(failed)?;
     let data_dir = loaded.config.data_dir.display().to_string();
-    let ready = |sockets: &Sockets| {
-        if let Err(error) = announce(sockets, &data_dir, ui) {
+    let ready = |addresses: &Addresses| {
+        if let Err(error) = announce(addresses, &data_dir, ui) {
             // The broker works without anybody reading this.
             tracing::debug!(%error, "standard output is closed");
         }
@@ -34,9 +34,9 @@ fn failed(error: RunError) -> CliError {
     CliError::new(Exit::Failure, error.to_string())
 }
 
-fn announce(sockets: &Sockets, data_dir: &str, ui: Ui) -> io::Result<()> {
-    let kafka: Vec<_> = sockets.addresses()?.iter().map(ToString::to_string).collect();
-    let http = sockets.http_address()?.to_string();
+fn announce(addresses: &Addresses, data_dir: &str, ui: Ui) -> io::Result<()> {
+    let kafka: Vec<_> = addresses.kafka.iter().map(ToString::to_string).collect();
+    let http = addresses.http.to_string();
     tracing::info!(listeners = kafka.join(","), http, data_dir, "ready");
     if ui.json {
         return ui.json(&json!({ "ready": true, "listeners": kafka, "http": http, "data_dir": data_dir }));

@@ -58,6 +58,13 @@ impl Broker {
         self.child.wait().unwrap();
     }
 
+    /// Stops it as an operator would, with SIGTERM, and waits for the clean end.
+    pub fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success(), "the stop was not clean");
+    }
+
     /// Runs a command of ours against it.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.run_with(args, b"")

@@ -103,6 +103,11 @@ impl Shared {
         }
     }
 
+    /// Why the connection has ended.
+    fn reason(&self) -> ClientError {
+        self.state.lock().closed.clone().unwrap_or(ClientError::Closed)
+    }
+
     fn protocol_error(&self, reason: String) -> ClientError {
         ClientError::Protocol { address: self.address.clone(), reason }
     }
@@ -133,8 +138,8 @@ impl<T: Message> Reply<T> {
     pub async fn wait(self) -> Result<T, ClientError> {
         let bytes = match timeout_at(self.deadline, self.answer).await {
             Ok(Ok(answer)) => answer?,
-            // The connection was dropped together with the sender.
-            Ok(Err(_)) => return Err(ClientError::Closed),
+            // It ended with the request still in the writer's hands.
+            Ok(Err(_)) => return Err(self.shared.reason()),
             Err(_) => {
                 let error = ClientError::Timeout {
                     what: format!("{} v{} at {}", self.api, self.version, self.shared.address),
@@ -237,7 +242,7 @@ impl Connection {
 
     async fn raw<T>(&self, reply: &mut Reply<T>) -> Result<Bytes, ClientError> {
         match timeout_at(reply.deadline, &mut reply.answer).await {
-            Ok(answer) => answer.map_err(|_| ClientError::Closed)?,
+            Ok(answer) => answer.map_err(|_| self.shared.reason())?,
             Err(_) => Err(ClientError::Timeout {
                 what: format!("asking {} for its versions", self.address()),
                 after: reply.timeout,
@@ -369,10 +374,7 @@ impl Connection {
         let closed = self.shared.state.lock().closed.clone();
         match closed {
             Some(error) => Err(error),
-            None => self.outgoing.send(outgoing).await.map_err(|_| {
-                let closed = self.shared.state.lock().closed.clone();
-                closed.unwrap_or(ClientError::Closed)
-            }),
+            None => self.outgoing.send(outgoing).await.map_err(|_| self.shared.reason()),
         }
     }
 
@@ -384,7 +386,8 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.close();
+        // Whoever still waits for an answer did not close anything, and may try again elsewhere.
+        self.shared.close(self.shared.disconnected("it was given up".into()));
     }
 }
 
@@ -428,9 +431,9 @@ async fn write_one(write: &mut BufWriter<OwnedWriteHalf>, outgoing: Outgoing, sh
 }
 
 fn refuse(shared: &Shared, outgoing: Outgoing) {
-    let closed = shared.state.lock().closed.clone();
     if let Some(waiting) = outgoing.waiting {
-        let _ = waiting.answer.send(Err(closed.unwrap_or(ClientError::Closed)));
+        // The one who asked may have gone.
+        let _ = waiting.answer.send(Err(shared.reason()));
     }
 }
 

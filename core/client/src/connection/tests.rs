@@ -166,6 +166,37 @@ async fn a_disconnect_fails_what_waits() {
 }
 
 #[tokio::test]
+async fn requests_that_never_left_may_be_tried_again() {
+    // Found by killing brokers: what was queued behind a full socket came back as "closed", for good.
+    let (connection, server) = scripted(options(), |mut peer| async move {
+        peer.versions(ALL).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    })
+    .await;
+    let connection = connection.unwrap();
+    let name = "x".repeat(10_000);
+    let topic = || watershed_protocol::messages::metadata::MetadataRequestTopic {
+        name: Some(name.as_str().into()),
+        ..Default::default()
+    };
+    let large = MetadataRequest { topics: Some((0..100).map(|_| topic()).collect()), ..MetadataRequest::default() };
+    let (mut replies, mut errors) = (Vec::new(), Vec::new());
+    for _ in 0..50 {
+        match connection.send(&large).await {
+            Ok(reply) => replies.push(reply),
+            Err(error) => errors.push(error),
+        }
+    }
+    for reply in replies {
+        errors.push(reply.wait().await.unwrap_err());
+    }
+    for error in errors {
+        assert!(matches!(error, ClientError::Disconnected { .. }), "{error}");
+    }
+    server.await.unwrap();
+}
+
+#[tokio::test]
 async fn silence_is_a_timeout_that_closes_the_connection() {
     let options = ConnectionOptions { request_timeout: Duration::from_millis(200), ..options() };
     let (connection, _server) = scripted(options, |mut peer| async move {
