@@ -11,4 +11,4 @@ mod run;
 mod stamp;
 
 pub use registry::Registry;
-pub use run::{RunError, Sockets, run};
+pub use run::{Addresses, RunError, Sockets, run};

@@ -78,6 +78,15 @@ pub enum RunError {
     Stop(#[from] StorageError),
 }
 
+/// Where a broker is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The addresses for Kafka clients, in the order of the configuration.
+    pub kafka: Vec<SocketAddr>,
+    /// The address for HTTP.
+    pub http: SocketAddr,
+}
+
 /// The sockets of a broker, bound and not yet listening.
 pub struct Sockets {
     kafka: Vec<TcpSocket>,
@@ -97,20 +106,13 @@ impl Sockets {
         Ok(Self { kafka, http: bind(&config.http.address, "http.address").await? })
     }
 
-    /// The addresses for Kafka clients, in the order of the configuration.
+    /// What the sockets are bound to, ports that the system chose included.
     ///
     /// # Errors
     /// What the system says.
-    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.kafka.iter().map(TcpSocket::local_addr).collect()
-    }
-
-    /// The address for HTTP.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn http_address(&self) -> io::Result<SocketAddr> {
-        self.http.local_addr()
+    pub fn addresses(&self) -> io::Result<Addresses> {
+        let kafka = self.kafka.iter().map(TcpSocket::local_addr).collect::<io::Result<_>>()?;
+        Ok(Addresses { kafka, http: self.http.local_addr()? })
     }
 }
 
@@ -134,7 +136,7 @@ pub async fn run(
     registry: Registry,
     sockets: Sockets,
     shutdown: CancellationToken,
-    ready: impl FnOnce(&Sockets),
+    ready: impl FnOnce(&Addresses),
 ) -> Result<(), RunError> {
     http::recorder();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -200,9 +202,9 @@ async fn serve(
     controller: ControllerHandle,
     sockets: Sockets,
     shutdown: CancellationToken,
-    ready: impl FnOnce(&Sockets),
+    ready: impl FnOnce(&Addresses),
 ) -> Result<(), RunError> {
-    ready(&sockets);
+    let addresses = addresses(&config, &sockets)?;
     let listen = |(socket, address, setting): (TcpSocket, &HostPort, String)| -> Result<TcpListener, RunError> {
         socket.listen(BACKLOG).map_err(|source| RunError::Bind { setting, address: address.clone(), source })
     };
@@ -214,6 +216,7 @@ async fn serve(
     broker.serve(kafka);
     let stop_http = CancellationToken::new();
     let http = tokio::spawn(http::serve(web, Arc::clone(&broker), stop_http.clone()));
+    ready(&addresses);
 
     let mut metadata_failed = controller.failure();
     let failure = tokio::select! {
@@ -243,13 +246,17 @@ fn random_bytes() -> [u8; 16] {
     *uuid::Uuid::new_v4().as_bytes()
 }
 
+fn addresses(config: &Config, sockets: &Sockets) -> Result<Addresses, RunError> {
+    sockets.addresses().map_err(|source| RunError::Bind {
+        setting: "listeners".to_owned(),
+        address: config.http.address.clone(),
+        source,
+    })
+}
+
 /// What the broker says of itself: each listener's advertised address, or the one it is bound to.
 fn registration(config: &Config, node: BrokerId, sockets: &Sockets) -> Result<RegisterBroker, RunError> {
-    let bound = sockets.addresses().map_err(|source| RunError::Bind {
-        setting: "listeners".to_owned(),
-        address: config.listeners[0].address.clone(),
-        source,
-    })?;
+    let bound = addresses(config, sockets)?.kafka;
     let listeners = config.listeners.iter().zip(bound).map(|(listener, bound)| {
         let address = listener.advertised.as_ref().unwrap_or(&listener.address);
         Endpoint {

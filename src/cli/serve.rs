@@ -1,6 +1,6 @@
 //! `watershed serve`: the broker, until it is told to stop.
 
-use std::io::{self, IsTerminal};
+use std::io;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{CliError, Exit};
 use super::ui::Ui;
 use crate::config::Loaded;
-use crate::{Registry, RunError, Sockets, run};
+use crate::{Addresses, Registry, RunError, Sockets, run};
 
 /// The port that clients, and our own commands, use unless told otherwise.
 const USUAL_ADDRESS: &str = "127.0.0.1:9092";
@@ -31,7 +31,18 @@ pub async fn serve(loaded: Loaded, registry: Registry, shutdown: CancellationTok
 }
 
 fn failed(error: RunError) -> CliError {
-    CliError::new(Exit::Failure, error.to_string())
+    let exit = match &error {
+        RunError::Topics(_) => Exit::Config,
+        RunError::Stamp(_) => Exit::Corrupt,
+        RunError::Bind { .. }
+        | RunError::Storage { .. }
+        | RunError::Metadata(_)
+        | RunError::Controller(_)
+        | RunError::Start(_)
+        | RunError::Failed(_)
+        | RunError::Stop(_) => Exit::Failure,
+    };
+    CliError::new(exit, error.to_string())
 }
 
 fn announce(addresses: &Addresses, data_dir: &str, ui: Ui) -> io::Result<()> {
@@ -40,9 +51,6 @@ fn announce(addresses: &Addresses, data_dir: &str, ui: Ui) -> io::Result<()> {
     tracing::info!(listeners = kafka.join(","), http, data_dir, "ready");
     if ui.json {
         return ui.json(&json!({ "ready": true, "listeners": kafka, "http": http, "data_dir": data_dir }));
-    }
-    if !io::stdout().is_terminal() {
-        return Ok(());
     }
     let program = std::env::args().next().unwrap_or_else(|| "watershed".to_owned());
     let first = kafka.first().map_or(USUAL_ADDRESS, String::as_str);

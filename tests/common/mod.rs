@@ -59,7 +59,7 @@ impl Broker {
     }
 
     /// Stops it as an operator would, with SIGTERM, and waits for the clean end.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
         assert!(self.child.wait().unwrap().success(), "the stop was not clean");

@@ -516,3 +516,6 @@ async fn reset_offset(client: Client, key: Key, reset: OffsetReset, isolation: I
     });
     Done::Reset { key, result }
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,3 +151,49 @@ fn partition(p: &watershed_protocol::messages::metadata::MetadataResponsePartiti
         offline: p.offline_replicas.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use watershed_protocol::messages::metadata::{
+        MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+    };
+
+    use super::*;
+
+    fn answer(id: u8, leader_id: i32, leader_epoch: i32) -> MetadataResponse {
+        let partition = MetadataResponsePartition { partition_index: 0, leader_id, leader_epoch, ..Default::default() };
+        let topic = MetadataResponseTopic {
+            name: Some("t".into()),
+            topic_id: TopicId([id; 16]),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        let broker = MetadataResponseBroker { node_id: 1, host: "::1".into(), port: 9, rack: None };
+        MetadataResponse { topics: vec![topic], brokers: vec![broker], controller_id: -1, ..Default::default() }
+    }
+
+    #[test]
+    fn an_older_epoch_of_the_same_topic_is_not_believed() {
+        let known = Metadata::default().merge(answer(1, 5, 7));
+        assert_eq!(known.leader("t", 0).unwrap().0, BrokerId(5));
+        let stale = known.merge(answer(1, 4, 6));
+        assert_eq!(stale.leader("t", 0).unwrap(), (BrokerId(5), LeaderEpoch(7), TopicId([1; 16])));
+        let newer = stale.merge(answer(1, 3, 8));
+        assert_eq!(newer.leader("t", 0).unwrap().0, BrokerId(3));
+        // A new topic of the same name begins anew.
+        let recreated = newer.merge(answer(2, 2, 0));
+        assert_eq!(recreated.leader("t", 0).unwrap(), (BrokerId(2), LeaderEpoch(0), TopicId([2; 16])));
+        assert_eq!(recreated.generation, 4);
+        assert!(recreated.topic_by_id(TopicId([1; 16])).is_none());
+    }
+
+    #[test]
+    fn what_is_missing_is_none() {
+        let known = Metadata::default().merge(answer(1, -1, 7));
+        assert_eq!((known.leader("t", 0), known.leader("t", 1), known.leader("u", 0)), (None, None, None));
+        assert_eq!(known.controller, None);
+        assert_eq!(known.brokers[&BrokerId(1)].address, "[::1]:9");
+    }
+}

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use watershed::config::{Inputs, load};
-use watershed::{Registry, Sockets, run};
+use watershed::{Addresses, Registry, Sockets, run};
 use watershed_example_storage::FileStorage;
 
 /// The name by which `watershed.storage` and `storage.default` choose the backend.
@@ -35,10 +35,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
             on_interrupt.cancel();
         }
     });
-    let ready = |sockets: &Sockets| match sockets.addresses() {
-        Ok(addresses) => println!("listening on {addresses:?}, records in `{FILES}`"),
-        Err(error) => println!("listening, at an address the system does not tell: {error}"),
-    };
+    let ready = |addresses: &Addresses| println!("listening on {:?}, records in `{FILES}`", addresses.kafka);
     Ok(run(config, registry, sockets, shutdown, ready).await?)
 }
 
