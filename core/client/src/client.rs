@@ -152,6 +152,16 @@ impl Client {
         self.0.connections.lock().retain(|(address, _), _| known.contains(address.as_str()));
     }
 
+    /// Whether the metadata is old; true once for each `metadata_age_max`, so that one caller pays for it.
+    fn is_refresh_due(&self) -> bool {
+        let mut interest = self.0.interest.lock();
+        let due = interest.refreshed.elapsed() > self.0.config.metadata_age_max;
+        if due {
+            interest.refreshed = Instant::now();
+        }
+        due
+    }
+
     /// A topic's partitions and leaders, from memory if they are known and young enough.
     ///
     /// # Errors
@@ -161,8 +171,12 @@ impl Client {
         let start = Instant::now();
         let mut backoff = self.backoff();
         let mut metadata = self.metadata();
-        if self.0.interest.lock().refreshed.elapsed() > self.0.config.metadata_age_max {
-            metadata = self.refresh(metadata.generation).await?;
+        if self.is_refresh_due() {
+            match self.refresh(metadata.generation).await {
+                Ok(fresh) => metadata = fresh,
+                // What is known is still the best there is; what went wrong will show where it is used.
+                Err(error) => tracing::debug!(%error, "metadata could not be refreshed"),
+            }
         }
         if let Some(topic) = metadata.topics.get(name).filter(|t| t.error.is_none()) {
             return Ok(Arc::clone(topic));

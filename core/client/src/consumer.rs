@@ -129,7 +129,8 @@ pub struct Consumer {
     ready: VecDeque<Fetched>,
     ready_bytes: usize,
     backoff: Backoff,
-    last_success: Instant,
+    /// When fetches began to fail, if the last one did.
+    failing_since: Option<Instant>,
 }
 
 impl std::fmt::Debug for Done {
@@ -155,7 +156,7 @@ impl Consumer {
             ready: VecDeque::new(),
             ready_bytes: 0,
             backoff,
-            last_success: Instant::now(),
+            failing_since: None,
         }
     }
 
@@ -381,7 +382,8 @@ impl Consumer {
             return Err(error);
         }
         let limit = self.client.config().operation_timeout;
-        if self.last_success.elapsed() >= limit {
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= limit {
             return Err(ClientError::Timeout { what: "fetching".into(), after: limit, last: Some(Box::new(error)) });
         }
         tracing::debug!(%error, "a fetch failed, trying again");
@@ -436,7 +438,7 @@ impl Consumer {
         if let Err(error) = ClientError::check(data.error_code, None, what) {
             return self.back_off(std::iter::once(key.clone()), error);
         }
-        self.last_success = Instant::now();
+        self.failing_since = None;
         self.backoff.reset();
         let records = data.records.as_bytes().unwrap_or_default();
         if records.is_empty() {

@@ -274,7 +274,10 @@ async fn deliveries_fail_when_their_time_is_over() {
     let config = ProducerConfig { delivery_timeout: Duration::from_millis(300), ..config() };
     for delivery in send_all(&broker, config, 10).await {
         let error = delivery.unwrap_err();
-        assert_eq!(error.code(), Some(ErrorCode::NotLeaderOrFollower), "{error}");
+        // A batch that was never sent in that time has no refusal to name.
+        let expected =
+            matches!(error, ClientError::Timeout { .. }) || error.code() == Some(ErrorCode::NotLeaderOrFollower);
+        assert!(expected, "{error}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! CreateTopics (KIP-4, KIP-525: the reply describes what was created).
 
+use std::collections::BTreeMap;
+
 use watershed_controller::{ControllerError, CreateTopic, CreatedTopic};
 use watershed_metadata::configs;
 use watershed_model::{BrokerId, TopicId};
@@ -57,11 +59,13 @@ fn answer(call: &Call<'_>, topic: CreateTopic, reply: Result<CreatedTopic, Contr
         ..CreatableTopicResult::default()
     };
     if call.version >= DESCRIBED_SINCE {
-        let set = topic.configs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        let entries = configs::describe_topic(&call.broker.config(), &set).into_iter();
+        // The values that were sent are shown as they were sent, as in Kafka.
+        let sent: BTreeMap<String, String> =
+            topic.configs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let entries = configs::describe_topic(&call.broker.config(), &sent).into_iter();
         let one = |entry: configs::ConfigEntry| CreatableTopicConfigs {
             name: entry.name.to_owned(),
-            value: entry.value.filter(|_| !entry.sensitive),
+            value: sent.get(entry.name).cloned().or(entry.value).filter(|_| !entry.sensitive),
             read_only: entry.read_only,
             config_source: entry.source.code(),
             is_sensitive: entry.sensitive,

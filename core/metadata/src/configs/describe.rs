@@ -74,10 +74,9 @@ pub fn describe_topic(broker: &BrokerConfig, overrides: &BTreeMap<String, String
     let listed = topic_config_defs().iter().filter(|def| !def.internal || overrides.contains_key(def.name));
     listed
         .map(|def| {
-            // A topic's own value is shown as it was written, unless it is a list: as in Kafka.
-            let stored = overrides.get(def.name).filter(|_| def.kind != ConfigKind::List).cloned();
-            let in_force = || topic_value(broker, overrides, def.name).ok().flatten().map(|value| value.to_string());
-            let value = stored.or_else(in_force).or_else(|| overrides.get(def.name).cloned());
+            // A stored value that cannot be read (written by a newer version) is shown as it is stored.
+            let value = topic_value(broker, overrides, def.name)
+                .map_or_else(|_| overrides.get(def.name).cloned(), |value| value.map(|value| value.to_string()));
             let mut synonyms = Vec::new();
             if overrides.contains_key(def.name) {
                 let source = ConfigSource::DynamicTopic;
