@@ -157,7 +157,9 @@ impl Connection {
         let watch_interval = self.broker.limits().idle.min(WATCH_INTERVAL_MAX);
         let mut watch = pin!(tokio::time::sleep(watch_interval));
         loop {
-            while let Some(request) = self.next_request()? {
+            while !stop.is_cancelled()
+                && let Some(request) = self.next_request()?
+            {
                 self.last_active = Instant::now();
                 self.handle(request, stop).await?;
             }
