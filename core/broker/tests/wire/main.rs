@@ -1,0 +1,19 @@
+//! A broker in this process, over a storage that misbehaves on command, spoken to in raw frames over loopback.
+//!
+//! - `stage.rs` builds the broker and its clients; `requests.rs` the requests that several files send.
+//! - `produce.rs`: when an acknowledgement may go out. `pipeline.rs`: what overlaps on a connection.
+//! - `fetch.rs`: the long poll and its limits. `sessions.rs`: fetch sessions.
+//! - `connections.rs`: limits, silence, the end. `offsets.rs`: the APIs about offsets and producer ids.
+//!
+//! Everything runs on one thread: when another connection has been answered, whatever could be done for a request that
+//! was sent before has been done. That is how these tests see that something does *not* happen, without sleeping.
+#![allow(clippy::unwrap_used)]
+
+mod connections;
+mod fetch;
+mod offsets;
+mod pipeline;
+mod produce;
+mod requests;
+mod sessions;
+mod stage;
