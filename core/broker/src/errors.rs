@@ -9,7 +9,7 @@ use watershed_storage::StorageError;
 pub(crate) fn log_code(error: &LogError) -> ErrorCode {
     match error {
         LogError::Corrupt(_) => ErrorCode::CorruptMessage,
-        LogError::InvalidRecord { .. } => ErrorCode::InvalidRecord,
+        LogError::NotOneBatch(_) | LogError::InvalidRecord { .. } => ErrorCode::InvalidRecord,
         LogError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
         LogError::TooLarge { .. } => ErrorCode::MessageTooLarge,
         LogError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,

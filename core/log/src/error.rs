@@ -18,6 +18,9 @@ pub enum LogError {
     /// The batch is not what its producer sent: wrong checksum or an impossible length. Clients send it again.
     #[error("corrupt batch: {0}")]
     Corrupt(String),
+    /// The bytes are not exactly one batch of today's format: what the request holds is wrong before any log is asked.
+    #[error("invalid request: {0}")]
+    NotOneBatch(String),
     /// The batch or its records break the rules; sending it again gives the same answer.
     #[error("invalid batch: {message}")]
     InvalidRecord {
@@ -110,6 +113,10 @@ pub enum LogError {
 }
 
 impl LogError {
+    pub(crate) fn not_one_batch(message: impl Into<String>) -> Self {
+        Self::NotOneBatch(message.into())
+    }
+
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::InvalidRecord { message: message.into(), records: Vec::new() }
     }

@@ -34,6 +34,9 @@ const LEADER_SINCE: i16 = 10;
 /// Until this version clients do not know KAFKA_STORAGE_ERROR.
 const STORAGE_ERROR_SINCE: i16 = 4;
 
+/// The first version that may carry zstd; before it the request itself is refused.
+const ZSTD_SINCE: i16 = 7;
+
 /// acks: wait for nothing, and answer nothing.
 const ACKS_NONE: i16 = 0;
 const ACKS_LEADER: i16 = 1;
@@ -239,7 +242,7 @@ async fn append(
         Err(Failure::Code(code)) => fail(code, None),
         Err(Failure::Log(error)) => {
             let mut response = refused(index, log_code(&error), Some(error.to_string()));
-            if names_log_start(&error) {
+            if names_log_start(&error, version) {
                 response.log_start_offset = partition.log.start().0;
             }
             if let LogError::InvalidRecord { records, .. } | LogError::InvalidTimestamp { records, .. } = error {
@@ -255,11 +258,16 @@ async fn append(
 }
 
 /// Whether Kafka tells the log start offset beside this refusal.
-fn names_log_start(error: &LogError) -> bool {
-    !matches!(
-        error,
-        LogError::TooLarge { .. } | LogError::LargerThanSegment { .. } | LogError::Corrupt(_) | LogError::Storage(_)
-    )
+fn names_log_start(error: &LogError, version: i16) -> bool {
+    match error {
+        LogError::NotOneBatch(_)
+        | LogError::TooLarge { .. }
+        | LogError::LargerThanSegment { .. }
+        | LogError::Corrupt(_)
+        | LogError::Storage(_) => false,
+        LogError::UnsupportedCompression(_) => version >= ZSTD_SINCE,
+        _ => true,
+    }
 }
 
 enum Failure {

@@ -95,18 +95,18 @@ pub fn validate(
 
 fn only_batch(mut records: Bytes) -> Result<RecordBatch, LogError> {
     if records.is_empty() {
-        return Err(LogError::invalid("exactly one batch per partition is expected, there is none"));
+        return Err(LogError::not_one_batch("exactly one batch per partition is expected, there is none"));
     }
     let batch = match RecordBatch::split_from(&mut records) {
         Ok(batch) => batch,
         // Formats of old are refused for good; a number that no format has is damage, as in Kafka.
-        Err(RecordError::Header(e @ HeaderError::Magic(0 | 1))) => return Err(LogError::invalid(e.to_string())),
+        Err(RecordError::Header(e @ HeaderError::Magic(0 | 1))) => return Err(LogError::not_one_batch(e.to_string())),
         Err(RecordError::Header(e @ HeaderError::Magic(_))) => return Err(LogError::Corrupt(e.to_string())),
         Err(RecordError::Header(e @ HeaderError::Length(_))) => return Err(LogError::Corrupt(e.to_string())),
-        Err(e) => return Err(LogError::invalid(e.to_string())),
+        Err(e) => return Err(LogError::not_one_batch(e.to_string())),
     };
     if !records.is_empty() {
-        return Err(LogError::invalid(format!(
+        return Err(LogError::not_one_batch(format!(
             "exactly one batch per partition is expected, {} bytes follow it",
             records.len()
         )));

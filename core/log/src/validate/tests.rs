@@ -46,7 +46,7 @@ fn check(input: Bytes, config: &LogConfig, origin: Origin) -> Result<ValidatedBa
 fn name(error: &LogError) -> &'static str {
     match error {
         LogError::Corrupt(_) => "corrupt",
-        LogError::InvalidRecord { .. } => "invalid record",
+        LogError::NotOneBatch(_) | LogError::InvalidRecord { .. } => "invalid record",
         LogError::InvalidTimestamp { .. } => "invalid timestamp",
         LogError::TooLarge { .. } => "too large",
         LogError::LargerThanSegment { .. } => "larger than segment",
