@@ -12,16 +12,15 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use watershed_model::record::{RecordBatch, RecordError};
 use watershed_model::{BrokerId, Offset, TopicId};
 use watershed_protocol::messages::fetch::{FetchPartition, FetchTopic, PartitionData};
 use watershed_protocol::messages::{FetchRequest, FetchResponse};
 use watershed_protocol::{ErrorCode, StrBytes};
 
 pub use fetched::Fetched;
+use fetched::{check_crcs, whole_batches};
 
 use crate::admin::list_offsets;
 use crate::{Backoff, Client, ClientError, Lane, OffsetSpec};
@@ -476,30 +475,6 @@ impl Consumer {
 fn whole_response(response: FetchResponse) -> Result<FetchResponse, ClientError> {
     ClientError::check(response.error_code, None, || "fetching".into())?;
     Ok(response)
-}
-
-/// The batches in an answer; a cut one at the end is left out, since brokers stop where the size limit is.
-fn whole_batches(mut records: Bytes) -> Result<Vec<RecordBatch>, RecordError> {
-    let mut batches = Vec::new();
-    while !records.is_empty() {
-        match RecordBatch::split_from(&mut records) {
-            Ok(batch) => batches.push(batch),
-            Err(
-                RecordError::BatchLength { .. } | RecordError::Header(watershed_model::record::HeaderError::Short(_)),
-            ) if !batches.is_empty() => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(batches)
-}
-
-fn check_crcs(batches: &[RecordBatch], what: &impl Fn() -> String) -> Result<(), ClientError> {
-    match batches.iter().find(|b| !b.crc_is_valid()) {
-        None => Ok(()),
-        Some(batch) => {
-            Err(ClientError::Crc { what: format!("{}, batch at offset {}", what(), batch.header.base_offset) })
-        }
-    }
 }
 
 async fn reset_offset(client: Client, key: Key, reset: OffsetReset, isolation: IsolationLevel) -> Done {

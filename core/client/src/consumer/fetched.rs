@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use watershed_model::record::{OwnedRecord, Record, RecordBatch};
+use bytes::Bytes;
+use watershed_model::record::{HeaderError, OwnedRecord, Record, RecordBatch, RecordError};
 use watershed_model::{Offset, Timestamp};
 use watershed_protocol::messages::fetch::AbortedTransaction;
 
@@ -86,7 +87,7 @@ impl Fetched {
     /// [`ClientError::Records`] if a batch cannot be read.
     pub fn records(&self) -> Result<Vec<OwnedRecord>, ClientError> {
         let mut out = Vec::new();
-        let copy = bytes::Bytes::copy_from_slice;
+        let copy = Bytes::copy_from_slice;
         self.for_each(|offset, timestamp, record| {
             out.push(OwnedRecord {
                 offset,
@@ -101,8 +102,34 @@ impl Fetched {
     }
 }
 
+/// The batches in an answer; a cut one at the end is left out, since brokers stop where the size limit is.
+pub(super) fn whole_batches(mut records: Bytes) -> Result<Vec<RecordBatch>, RecordError> {
+    let mut batches = Vec::new();
+    while !records.is_empty() {
+        match RecordBatch::split_from(&mut records) {
+            Ok(batch) => batches.push(batch),
+            Err(RecordError::BatchLength { .. } | RecordError::Header(HeaderError::Short(_)))
+                if !batches.is_empty() =>
+            {
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(batches)
+}
+
+pub(super) fn check_crcs(batches: &[RecordBatch], what: &impl Fn() -> String) -> Result<(), ClientError> {
+    match batches.iter().find(|b| !b.crc_is_valid()) {
+        None => Ok(()),
+        Some(batch) => {
+            Err(ClientError::Crc { what: format!("{}, batch at offset {}", what(), batch.header.base_offset) })
+        }
+    }
+}
+
 /// A marker's key is a version (i16) and a kind (i16): 0 aborts, 1 commits.
-fn is_abort_marker(batch: &RecordBatch) -> Result<bool, watershed_model::record::RecordError> {
+fn is_abort_marker(batch: &RecordBatch) -> Result<bool, RecordError> {
     let mut records = batch.records()?;
     let marker = records.next()?;
     let key = marker.and_then(|m| m.key);

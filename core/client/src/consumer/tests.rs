@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use bytes::Bytes;
 use watershed_model::record::{BatchBuilder, NewRecord, ProducerSequence};
 use watershed_model::{LeaderEpoch, ProducerEpoch, ProducerId, Timestamp};
 use watershed_protocol::messages::fetch::AbortedTransaction;
