@@ -304,7 +304,7 @@ impl Connection {
     ) -> Result<(), Close> {
         let broker = Arc::clone(&self.broker);
         let started = broker.clock().elapsed();
-        let api = header.api_key;
+        let (api, bytes_in) = (header.api_key, body.len() as u64);
         let mut work = apis::dispatch(&broker, &mut self.client, header, body, stop.clone());
         let pieces = loop {
             let ahead = self.transport.buffered().len() < AHEAD_BYTES_MAX;
@@ -321,7 +321,8 @@ impl Connection {
         drop(work);
         let sent = self.transport.send(pieces).await?;
         self.last_active = Instant::now();
-        broker.metrics.request(api, started, broker.clock().elapsed(), sent);
+        let took = broker.clock().elapsed().saturating_sub(started);
+        broker.metrics.request(api, took, bytes_in, sent);
         Ok(())
     }
 
@@ -367,7 +368,8 @@ async fn send_produce(
 ) -> Result<(), Close> {
     let sent = transport.send(pieces).await?;
     if let Some(done) = done {
-        broker.metrics.request(ApiKey::Produce as i16, done.started(), broker.clock().elapsed(), sent);
+        let took = broker.clock().elapsed().saturating_sub(done.started());
+        broker.metrics.request(ApiKey::Produce as i16, took, done.bytes() as u64, sent);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use watershed_protocol::api::ADVERTISED;
 
 const REQUESTS: &str = "watershed_requests_total";
 const REQUEST_SECONDS: &str = "watershed_request_seconds";
+const REQUEST_BYTES: &str = "watershed_request_bytes_total";
 const RESPONSE_BYTES: &str = "watershed_response_bytes_total";
 const REQUEST_ERRORS: &str = "watershed_request_errors_total";
 const CONNECTIONS: &str = "watershed_connections";
@@ -37,6 +38,7 @@ pub fn describe() {
         REQUEST_SECONDS,
         "Seconds from a complete request to its response being handed to the socket, by API"
     );
+    describe_counter!(REQUEST_BYTES, "Bytes of request bodies received, by API");
     describe_counter!(RESPONSE_BYTES, "Bytes of responses sent, by API");
     describe_counter!(
         REQUEST_ERRORS,
@@ -65,7 +67,8 @@ struct Api {
     key: i16,
     requests: Counter,
     seconds: Histogram,
-    bytes: Counter,
+    bytes_in: Counter,
+    bytes_out: Counter,
 }
 
 /// The broker's handles.
@@ -84,7 +87,8 @@ impl Metrics {
             key: key.get(),
             requests: counter!(REQUESTS, "api" => key.name()),
             seconds: histogram!(REQUEST_SECONDS, "api" => key.name()),
-            bytes: counter!(RESPONSE_BYTES, "api" => key.name()),
+            bytes_in: counter!(REQUEST_BYTES, "api" => key.name()),
+            bytes_out: counter!(RESPONSE_BYTES, "api" => key.name()),
         };
         Self {
             apis: ADVERTISED.iter().map(api).collect(),
@@ -96,12 +100,13 @@ impl Metrics {
         }
     }
 
-    /// Counts an answered request.
-    pub(crate) fn request(&self, key: i16, started: Duration, ended: Duration, bytes: u64) {
+    /// Counts an answered request: how long it took, and the bytes of its body and of its response.
+    pub(crate) fn request(&self, key: i16, took: Duration, bytes_in: u64, bytes_out: u64) {
         if let Some(api) = self.apis.iter().find(|api| api.key == key) {
             api.requests.increment(1);
-            api.seconds.record(ended.saturating_sub(started).as_secs_f64());
-            api.bytes.increment(bytes);
+            api.seconds.record(took.as_secs_f64());
+            api.bytes_in.increment(bytes_in);
+            api.bytes_out.increment(bytes_out);
         }
     }
 
