@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep_until};
 use watershed_log::{AppendTicket, LogError, Origin, validate};
 use watershed_metadata::MetadataImage;
 use watershed_model::record::BatchHeader;
@@ -49,7 +49,9 @@ pub(crate) struct PendingProduce {
     acks: i16,
     bytes: usize,
     started: Duration,
-    timeout: Duration,
+    /// When the client's patience ends. It counts from the append, so that requests that wait one behind another do not
+    /// add up their timeouts.
+    expires: Instant,
     deadline: Option<Pin<Box<Sleep>>>,
     response: ProduceResponse,
     /// What is still awaited: the place in the response and the promise.
@@ -97,8 +99,8 @@ impl PendingProduce {
             }
         });
         if !self.waiting.is_empty() {
-            let timeout = self.timeout;
-            let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+            let expires = self.expires;
+            let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(expires)));
             if deadline.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -156,7 +158,7 @@ pub(crate) async fn start(
         acks: request.acks,
         bytes,
         started,
-        timeout: Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)),
+        expires: Instant::now(),
         deadline: None,
         response: ProduceResponse { responses: Vec::with_capacity(request.topic_data.len()), ..Default::default() },
         waiting: Vec::new(),
@@ -186,6 +188,7 @@ pub(crate) async fn start(
         }
         pending.response.responses.push(TopicProduceResponse { name, topic_id, partition_responses: answered });
     }
+    pending.expires = Instant::now() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     if version >= LEADER_SINCE {
         let call =
             Call { broker, version, listener: client.listener, stop: &tokio_util::sync::CancellationToken::new() };

@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use watershed_model::record::ProducerSequence;
 use watershed_model::{ProducerEpoch, ProducerId};
 use watershed_protocol::ErrorCode;
+use watershed_protocol::messages::fetch::FetchRequest;
 use watershed_protocol::messages::init_producer_id::InitProducerIdRequest;
 use watershed_storage::StorageError;
 
-use crate::requests::{ALL, PRODUCE, batch, placed, produce, put, sized};
+use crate::requests::{ALL, FETCH, PRODUCE, batch, fetch, placed, produce, put, sized};
 use crate::stage::{CALM, Stage, TOPIC};
 
 #[tokio::test]
@@ -73,6 +74,28 @@ async fn a_promise_that_takes_too_long_is_a_timeout() {
     // The records are there all the same, and the connection goes on.
     stage.faults.release_all();
     assert_eq!(put(&mut client, 1).await, 2);
+}
+
+/// Pipelined requests wait together: a timeout counts from the append, not from when the request is next to be answered.
+#[tokio::test]
+async fn timeouts_of_pipelined_requests_do_not_add_up() {
+    let stage = Stage::start().await;
+    let (mut writer, mut reader) = (stage.client().await, stage.client().await);
+    stage.faults.hold_tickets();
+    let first = writer.send(&produce(TOPIC, 0, ALL, batch(1)), PRODUCE).await;
+    let mut impatient = produce(TOPIC, 1, ALL, batch(1));
+    impatient.timeout_ms = 500;
+    let second = writer.send(&impatient, PRODUCE).await;
+    stage.appended(2).await;
+    // A fetch that ends with its wait: by then the second request's time is over.
+    let longer = FetchRequest { max_wait_ms: 600, ..fetch(CALM, 0, 0) };
+    reader.call(&longer, FETCH).await;
+    stage.silent(&mut [&mut writer]).await;
+    stage.faults.release(stage.partition(0), 1);
+    assert_eq!(placed(&writer.receive(first).await).error_code, 0);
+    stage.settle().await;
+    writer.assert_answered();
+    assert_eq!(placed(&writer.receive(second).await).error_code, i16::from(ErrorCode::RequestTimedOut));
 }
 
 /// One partition's promise is broken, another's holds: each has its own answer.

@@ -235,6 +235,14 @@ impl Client {
         R::decode(body, sent.version).unwrap()
     }
 
+    /// Asserts that something has arrived that was not asked for yet.
+    pub(crate) fn assert_answered(&mut self) {
+        if self.received.is_empty() {
+            let read = self.stream.try_read_buf(&mut self.received).expect("the answer should be there by now");
+            assert!(read > 0, "the broker closed the connection");
+        }
+    }
+
     pub(crate) async fn call<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
         let sent = self.send(request, version).await;
         self.receive(sent).await
