@@ -168,6 +168,13 @@ impl Broker {
         self.listeners.get(index).map_or("", |name| name)
     }
 
+    /// The address of a broker on one of our listeners.
+    pub(crate) fn endpoint(&self, listener: usize, broker: BrokerId) -> Option<(String, i32)> {
+        let image = self.image();
+        let endpoint = image.broker(broker)?.endpoint(self.listener_name(listener))?;
+        Some((endpoint.host.clone(), i32::from(endpoint.port)))
+    }
+
     pub(crate) fn replicas(&self) -> &ReplicaManager {
         &self.replicas
     }

@@ -94,9 +94,7 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// The address of a broker on the listener this request came in on.
     pub(crate) fn endpoint(&self, broker: BrokerId) -> Option<(String, i32)> {
-        let image = self.broker.image();
-        let endpoint = image.broker(broker)?.endpoint(self.broker.listener_name(self.listener))?;
-        Some((endpoint.host.clone(), i32::from(endpoint.port)))
+        self.broker.endpoint(self.listener, broker)
     }
 }
 

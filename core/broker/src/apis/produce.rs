@@ -19,7 +19,7 @@ use watershed_protocol::messages::produce::{
 };
 use watershed_protocol::{ApiKey, ErrorCode, Message, RecordBytes, RequestHeader, StrBytes, api, encode_response};
 
-use super::{Call, Client, is_internal};
+use super::{Client, is_internal};
 use crate::Broker;
 use crate::budget::Share;
 use crate::connection::Close;
@@ -329,14 +329,14 @@ async fn append_to(
 }
 
 /// Tells a client that asked the wrong broker who leads.
-fn name_leaders(call: &Call<'_>, image: &MetadataImage, response: &mut ProduceResponse) {
+fn name_leaders(broker: &Broker, listener: usize, version: i16, image: &MetadataImage, response: &mut ProduceResponse) {
     let mut named = Vec::new();
     for topic in &mut response.responses {
         for place in topic.partition_responses.iter_mut() {
             if place.error_code != i16::from(ErrorCode::NotLeaderOrFollower) {
                 continue;
             }
-            let known = Broker::find_topic(image, call.version >= IDS_SINCE, topic.topic_id, &topic.name).ok();
+            let known = Broker::find_topic(image, version >= IDS_SINCE, topic.topic_id, &topic.name).ok();
             let Some(found) = known.as_ref().and_then(|topic| image.partition(&topic.id(), place.index)) else {
                 continue;
             };
@@ -347,7 +347,7 @@ fn name_leaders(call: &Call<'_>, image: &MetadataImage, response: &mut ProduceRe
         }
     }
     let endpoint = |id: watershed_model::BrokerId| {
-        let (host, port) = call.endpoint(id)?;
+        let (host, port) = broker.endpoint(listener, id)?;
         let rack = image.broker(id).and_then(|broker| broker.rack.clone());
         Some(NodeEndpoint { node_id: id.0, host, port, rack })
     };
