@@ -190,9 +190,7 @@ pub(crate) async fn start(
     }
     pending.expires = Instant::now() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     if version >= LEADER_SINCE {
-        let call =
-            Call { broker, version, listener: client.listener, stop: &tokio_util::sync::CancellationToken::new() };
-        name_leaders(&call, &image, &mut pending.response);
+        name_leaders(broker, client.listener, version, &image, &mut pending.response);
     }
     Ok(pending)
 }
