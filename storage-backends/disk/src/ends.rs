@@ -80,28 +80,42 @@ fn decode(slot: &[u8]) -> Option<(TopicIdPartition, Known)> {
     Some((tp, known))
 }
 
+/// Reads every slot.
+fn scan(file: &dyn FsFile) -> io::Result<Slots> {
+    let mut slots = Slots { by_partition: HashMap::new(), free: Vec::new(), next: 0 };
+    let mut slot = [0; SLOT_BYTES];
+    loop {
+        let read = read_full(file, slots.next * SLOT_BYTES as u64, &mut slot)?;
+        if read == 0 {
+            return Ok(slots);
+        }
+        let n = slots.next;
+        slots.next += 1;
+        match decode(&slot).filter(|_| read == SLOT_BYTES) {
+            Some((tp, known)) => {
+                if let Some((old, _)) = slots.by_partition.insert(tp, (n, known)) {
+                    slots.free.push(old);
+                }
+            }
+            None => slots.free.push(n),
+        }
+    }
+}
+
+/// What the file in `dir` says, for a check that changes nothing; empty where there is none.
+pub(crate) fn read(fs: &dyn Fs, dir: &Path) -> io::Result<HashMap<TopicIdPartition, Known>> {
+    match fs.open(&dir.join(FILE_NAME), OpenMode::Read) {
+        Ok(file) => Ok(scan(&*file)?.by_partition.into_iter().map(|(tp, (_, known))| (tp, known)).collect()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(HashMap::new()),
+        Err(e) => Err(e),
+    }
+}
+
 impl SyncedEnds {
     /// Opens or makes the file in `dir`. The caller syncs the directory.
     pub(crate) fn open(fs: &dyn Fs, dir: &Path) -> io::Result<Self> {
         let file = fs.open(&dir.join(FILE_NAME), OpenMode::Create)?;
-        let mut slots = Slots { by_partition: HashMap::new(), free: Vec::new(), next: 0 };
-        let mut slot = [0; SLOT_BYTES];
-        loop {
-            let read = read_full(&*file, slots.next * SLOT_BYTES as u64, &mut slot)?;
-            if read == 0 {
-                break;
-            }
-            let n = slots.next;
-            slots.next += 1;
-            match decode(&slot).filter(|_| read == SLOT_BYTES) {
-                Some((tp, known)) => {
-                    if let Some((old, _)) = slots.by_partition.insert(tp, (n, known)) {
-                        slots.free.push(old);
-                    }
-                }
-                None => slots.free.push(n),
-            }
-        }
+        let slots = scan(&*file)?;
         Ok(Self { file, slots: Mutex::new(slots), dirty: AtomicBool::new(false) })
     }
 

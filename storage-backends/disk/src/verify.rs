@@ -1,6 +1,6 @@
 //! The offline check of a data directory: every checksum, offset, epoch, index and blob. Reads only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use watershed_model::{LeaderEpoch, Offset, TopicIdPartition};
 use watershed_storage::Framing;
 
 use crate::codec::TEMP_SUFFIX;
+use crate::ends::{self, Known};
 use crate::fs::{Fs, OpenMode, RealFs, read_file};
 use crate::index::Index;
 use crate::recovery::{QUARANTINE_SUFFIX, STATE_SUFFIX};
@@ -85,6 +86,8 @@ impl Summary {
 struct Check<'a> {
     fs: &'a dyn Fs,
     framing: &'a dyn Framing,
+    /// Up to where each partition was on the medium.
+    ends: HashMap<TopicIdPartition, Known>,
     summary: Summary,
     total_bytes: u64,
     done_bytes: u64,
@@ -129,7 +132,8 @@ pub fn verify_on(
     };
     let partitions: Vec<TopicIdPartition> =
         entries.iter().filter(|e| e.dir).filter_map(|e| e.name.parse().ok()).collect();
-    let mut check = Check { fs, framing, summary: Summary::default(), total_bytes: 0, done_bytes: 0, progress };
+    let ends = ends::read(fs, dir).map_err(failed("reading its synced ends"))?;
+    let mut check = Check { fs, framing, ends, summary: Summary::default(), total_bytes: 0, done_bytes: 0, progress };
     for tp in &partitions {
         check.total_bytes += check.weigh(&topics.join(tp.to_string())).map_err(failed("measuring it"))?;
     }
@@ -175,7 +179,10 @@ impl Check<'_> {
         }
         let manifest = self.states(tp, dir, &states)?;
         let start = manifest.as_ref().map_or(Offset(i64::MIN), |m| m.start);
+        // A note from before a truncation speaks of another history.
+        let known = self.ends.get(&tp).filter(|known| manifest.as_ref().is_none_or(|m| m.cuts == known.cuts));
         let safe = manifest.as_ref().map_or(Offset::ZERO, |m| m.recovery_point);
+        let safe = safe.max(known.map_or(Offset::ZERO, |known| known.synced));
         let (mut next, mut epoch) = (Offset::ZERO, LeaderEpoch::NONE);
         let bases: Vec<i64> = logs.iter().copied().collect();
         for (n, base) in bases.iter().enumerate() {

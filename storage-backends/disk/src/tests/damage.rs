@@ -220,3 +220,24 @@ async fn a_clean_start_reads_no_segment() {
     assert!(!report.clean && report.scanned_bytes == 0 && report.damage.is_empty(), "{report:?}");
     assert_eq!(offsets(&*log).await, (0..10).collect::<Vec<_>>());
 }
+
+/// Without a checkpoint only the note of synced ends says what was promised: the offline check reads it, as recovery does.
+#[tokio::test]
+async fn damage_after_a_kill_is_damage_where_it_had_been_promised() {
+    let fs = RecordingFs::new();
+    let storage = open(&fs);
+    let (log, _) = open_log(&storage).await;
+    for base in 0..3 {
+        log.append(vec![frame(base, 1, 0, base, 100)]).unwrap().await.unwrap();
+    }
+    let killed = fs.kill();
+    drop((log, storage));
+    assert!(!check(&killed).is_damaged(), "a kill alone damages nothing");
+    killed.flip(&dir().join("00000000000000000000.log"), 80, 1);
+    let summary = check(&killed);
+    assert!(summary.is_damaged(), "{:?}", summary.findings);
+    let storage = open(&killed);
+    let (log, report) = open_log(&storage).await;
+    assert!(report.damage.iter().all(|damage| damage.promised) && report.damage.len() == 1, "{report:?}");
+    assert_eq!(offsets(&*log).await, [1, 2], "what follows the damage stays");
+}
