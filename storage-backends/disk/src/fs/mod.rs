@@ -90,8 +90,11 @@ pub trait FsFile: Send + Sync {
     /// Begins to write dirty pages back without waiting (`sync_file_range`). A hint; promises nothing.
     fn start_writeback(&self, pos: u64, len: u64);
 
-    /// Begins to read a range ahead without waiting (`posix_fadvise`). A hint.
-    fn will_need(&self, pos: u64, len: u64);
+    /// Waits until a range is in the page cache, without copying it.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::UnexpectedEof`] where the file ends before the range does.
+    fn fetch(&self, pos: u64, len: u64) -> io::Result<()>;
 
     /// The real file, where there is one, for `sendfile`.
     fn real(&self) -> Option<Arc<File>>;

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 
@@ -19,6 +19,16 @@ struct RealFile(Arc<File>);
 
 /// How much of a lock file is read to name its holder, in bytes.
 const LOCK_TEXT_BYTES_MAX: usize = 256;
+
+/// `/dev/null`, opened once.
+fn nowhere() -> io::Result<&'static File> {
+    static NOWHERE: OnceLock<File> = OnceLock::new();
+    if let Some(file) = NOWHERE.get() {
+        return Ok(file);
+    }
+    let file = OpenOptions::new().write(true).open("/dev/null")?;
+    Ok(NOWHERE.get_or_init(|| file))
+}
 
 impl FsFile for RealFile {
     fn write_at(&self, pos: u64, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -56,9 +66,21 @@ impl FsFile for RealFile {
         }
     }
 
-    fn will_need(&self, pos: u64, len: u64) {
+    fn fetch(&self, pos: u64, len: u64) -> io::Result<()> {
         // Only a hint: a file system without it costs latency, not correctness.
         let _ = rustix::fs::fadvise(&*self.0, pos, std::num::NonZeroU64::new(len), rustix::fs::Advice::WillNeed);
+        // Sending to /dev/null waits for the pages and hands over references to them; nothing is copied.
+        let nowhere = nowhere()?;
+        let (mut at, end) = (pos, pos.saturating_add(len));
+        while at < end {
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX);
+            match rustix::fs::sendfile(nowhere, &*self.0, Some(&mut at), want) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn real(&self) -> Option<Arc<File>> {

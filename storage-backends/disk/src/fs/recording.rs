@@ -406,7 +406,9 @@ impl FsFile for RecordedFile {
 
     fn start_writeback(&self, _pos: u64, _len: u64) {}
 
-    fn will_need(&self, _pos: u64, _len: u64) {}
+    fn fetch(&self, _pos: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
 
     fn real(&self) -> Option<Arc<File>> {
         None

@@ -156,10 +156,8 @@ impl Log {
         let spans = self.spans(from, upto, max, min_one)?;
         let mut pieces = Vec::with_capacity(spans.len());
         for span in &spans {
-            let fetched = match span.file.real() {
-                Some(_) => fault_in(span),
-                None => Ok(()),
-            };
+            // So that sending the pieces does not wait for the medium.
+            let fetched = span.file.fetch(span.pos, span.len);
             fetched.and_then(|()| push_pieces(&mut pieces, span)).map_err(|e| self.read_error(&self.dir, e))?;
         }
         Ok(pieces)
@@ -456,22 +454,6 @@ fn walk_error(error: WalkError, segment: &Segment, walker: &Walker<'_>) -> Stora
             StorageError::Corrupt { place: format!("{} at byte {}", segment.path().display(), walker.pos()), reason }
         }
     }
-}
-
-/// Reads a range once, so that it is in the page cache when it is sent.
-fn fault_in(span: &Span) -> io::Result<()> {
-    span.file.will_need(span.pos, span.len);
-    let mut scratch = vec![0; usize::try_from(span.len).unwrap_or(FETCH_BYTES).min(FETCH_BYTES)];
-    let mut done = 0;
-    while done < span.len {
-        let want = usize::try_from(span.len - done).unwrap_or(FETCH_BYTES).min(scratch.len());
-        let read = read_full(&*span.file, span.pos + done, &mut scratch[..want])?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        done += read as u64;
-    }
-    Ok(())
 }
 
 /// Names a span's bytes: as ranges of the file, or read where there is no real file.
