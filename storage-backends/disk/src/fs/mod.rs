@@ -90,11 +90,13 @@ pub trait FsFile: Send + Sync {
     /// Begins to write dirty pages back without waiting (`sync_file_range`). A hint; promises nothing.
     fn start_writeback(&self, pos: u64, len: u64);
 
-    /// Waits until a range is in the page cache, without copying it.
+    /// Waits until a range is in the page cache, without copying it. Nothing to do where there is no real file.
     ///
     /// # Errors
     /// What the system says; [`io::ErrorKind::UnexpectedEof`] where the file ends before the range does.
-    fn fetch(&self, pos: u64, len: u64) -> io::Result<()>;
+    fn fetch(&self, _pos: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
 
     /// The real file, where there is one, for `sendfile`.
     fn real(&self) -> Option<Arc<File>>;

@@ -406,10 +406,6 @@ impl FsFile for RecordedFile {
 
     fn start_writeback(&self, _pos: u64, _len: u64) {}
 
-    fn fetch(&self, _pos: u64, _len: u64) -> io::Result<()> {
-        Ok(())
-    }
-
     fn real(&self) -> Option<Arc<File>> {
         None
     }
