@@ -278,12 +278,13 @@ impl Connection {
                     started = &mut start => break started?,
                     pieces = front(&mut self.queue), if !self.queue.is_empty() => {
                         let done = self.queue.pop_front();
+                        self.queued_bytes -= done.as_ref().map_or(0, PendingProduce::bytes);
                         send_produce(&broker, &mut self.transport, done, pieces?).await?;
                     }
                 }
             }
         };
-        self.queued_bytes = self.queue.iter().map(PendingProduce::bytes).sum::<usize>() + started.bytes();
+        self.queued_bytes += started.bytes();
         self.queue.push_back(started);
         // What is ready already (acks=0, relaxed, refused) goes out at once.
         while let Some(ready) = front(&mut self.queue).now_or_never() {

@@ -17,7 +17,7 @@ use watershed_metadata::{Change, MetadataDelta, MetadataImage, Topic};
 use watershed_model::record::{Compression, TimestampType};
 use watershed_model::{BrokerId, Clock, LeaderEpoch, TopicId, TopicIdPartition};
 use watershed_protocol::ErrorCode;
-use watershed_storage::{FlushMode, LogStorage, StorageError};
+use watershed_storage::{Damage, FlushMode, LogStorage, StorageError};
 
 use crate::errors::log_code;
 use crate::metrics::TopicMetrics;
@@ -126,7 +126,7 @@ impl ReplicaManager {
         tp: TopicIdPartition,
     ) -> Result<(), StorageError> {
         let Some(topic) = image.topic_by_id(&tp.topic) else { return Ok(()) };
-        let entry = self.entry(topic, config);
+        let entry = self.entry(topic, config)?;
         match self.open(&entry, image, tp).await {
             Ok(_) => Ok(()),
             Err(LogError::Storage(error @ StorageError::Offline { .. })) => Err(error),
@@ -157,8 +157,11 @@ impl ReplicaManager {
         if known.leader != self.node_id {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
-        let entry = self.entry(topic, config);
-        self.open(&entry, image, tp).await.map_err(|error| {
+        let opened = match self.entry(topic, config) {
+            Ok(entry) => self.open(&entry, image, tp).await,
+            Err(error) => Err(error.into()),
+        };
+        opened.map_err(|error| {
             tracing::error!(topic = %topic.name(), partition, %error, "cannot open a partition");
             log_code(&error)
         })
@@ -183,13 +186,17 @@ impl ReplicaManager {
         self.found.get(&topic.id()).cloned().unwrap_or_else(configured)
     }
 
-    fn entry(&self, topic: &Topic, config: &BrokerConfig) -> Arc<TopicEntry> {
+    fn entry(&self, topic: &Topic, config: &BrokerConfig) -> Result<Arc<TopicEntry>, StorageError> {
         if let Some(entry) = self.topics.read().get(&topic.id()) {
-            return Arc::clone(entry);
+            return Ok(Arc::clone(entry));
         }
         let name = self.storage_of(topic, config);
-        let storage = self.storages.get(&name).or_else(|| self.storages.values().next());
-        let storage = Arc::clone(storage.expect("a broker is built with at least one storage backend"));
+        // Never another backend in its place: that would hide the records, and take new ones where nobody looks for them.
+        let missing = || StorageError::Offline {
+            place: name.clone(),
+            reason: "the topic is stored there, and this broker was built without that storage backend".to_owned(),
+        };
+        let storage = self.storages.get(&name).cloned().ok_or_else(missing)?;
         let mut topics = self.topics.write();
         let entry = topics.entry(topic.id()).or_insert_with(|| {
             Arc::new(TopicEntry {
@@ -201,7 +208,7 @@ impl ReplicaManager {
                 partitions: RwLock::default(),
             })
         });
-        Arc::clone(entry)
+        Ok(Arc::clone(entry))
     }
 
     async fn open(
@@ -225,16 +232,7 @@ impl ReplicaManager {
         let opened = UnifiedLog::open(&*entry.storage, tp, (*config).clone(), self.context.clone()).await?;
         let log = opened.log;
         for damage in &opened.report.damage {
-            tracing::error!(
-                topic = %entry.name,
-                partition = tp.partition,
-                from = %damage.offsets.start,
-                to = %damage.offsets.end,
-                bytes = damage.bytes,
-                promised = damage.promised,
-                reason = %damage.reason,
-                "part of a log was unusable: a torn tail that nobody was promised was cut, promised data was set aside"
-            );
+            report(&entry.name, tp.partition, damage);
         }
         let volatile = !entry.storage.caps().survives_restart;
         let reserved = volatile.then(|| image.reserved_offset(&tp).unwrap_or_default());
@@ -316,6 +314,18 @@ impl ReplicaManager {
     }
 }
 
+/// Says what recovery found: promised records that are unusable are for people to act on, a torn tail is not.
+fn report(topic: &str, partition: i32, damage: &Damage) {
+    let Damage { offsets, bytes, reason, promised } = damage;
+    let (from, to) = (offsets.start, offsets.end);
+    if *promised {
+        tracing::error!(topic, partition, %from, %to, bytes, reason,
+            "stored records are damaged: they were set aside and cannot be read any more; what lies beside them is served");
+    } else {
+        tracing::warn!(topic, partition, %from, %to, bytes, reason, "cut a torn tail that nobody was promised");
+    }
+}
+
 /// The backend of topics that do not choose one.
 pub(crate) fn default_storage(config: &BrokerConfig) -> String {
     let plain = TopicConfig::resolve(config, &BTreeMap::new());
@@ -368,5 +378,34 @@ fn log_config(topic: &TopicConfig, broker: &BrokerConfig) -> LogConfig {
         },
         delete_delay: Duration::from_millis(topic.file_delete_delay_ms),
         producer_id_expiration_ms: signed(broker.settings().producer_id_expiration_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use watershed_metadata::{MetadataRecord, PartitionRun};
+    use watershed_model::{ManualClock, Timestamp};
+    use watershed_storage_memory::MemoryStorage;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_topic_whose_storage_is_missing_goes_nowhere_else() {
+        let node = BrokerId(1);
+        let run =
+            PartitionRun { count: 1, replicas: vec![node], isr: None, leader: node, leader_epoch: LeaderEpoch(0) };
+        let topic = TopicId([7; 16]);
+        let created = MetadataRecord::TopicCreated { topic, name: "t".to_owned(), partitions: vec![run] };
+        let (image, _) = MetadataImage::default().apply_batch(&[created]).unwrap();
+        let (image, config) = (Arc::new(image), BrokerConfig::default());
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(0)));
+        let memory: Arc<dyn LogStorage> = Arc::new(MemoryStorage::new(Arc::clone(&clock), None));
+        let found = image.topic_by_id(&topic).unwrap();
+        for (name, code) in [("memory", Some(ErrorCode::KafkaStorageError)), ("disk", None)] {
+            let storages = BTreeMap::from([(name.to_owned(), Arc::clone(&memory))]);
+            let replicas = ReplicaManager::new(node, Arc::clone(&clock), storages);
+            assert_eq!(replicas.partition(&image, &config, found, 0).await.err(), code, "the topic is stored on disk");
+        }
     }
 }
