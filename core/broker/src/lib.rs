@@ -209,7 +209,14 @@ impl Broker {
         topic: &Topic,
         partition: i32,
     ) -> Result<Arc<partition::Partition>, ErrorCode> {
-        self.replicas.partition(image, &self.config.load(), topic, partition).await
+        let opened = self.replicas.partition(image, &self.config.load(), topic, partition).await?;
+        // The caller's image may be older than the topic's deletion: what it opened then must not stay.
+        let newest = self.image();
+        if !Arc::ptr_eq(image, &newest) && newest.topic_by_id(&topic.id()).is_none() {
+            self.replicas.delete(topic.id(), topic.name(), topic.partition_count());
+            return Err(ErrorCode::UnknownTopicOrPartition);
+        }
+        Ok(opened)
     }
 
     /// Creates a topic that a client asked for by name, with the defaults.

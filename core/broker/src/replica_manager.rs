@@ -264,8 +264,8 @@ impl ReplicaManager {
     }
 
     /// Forgets a topic at once and removes its data in the background: the metadata goes on meanwhile. What a crash leaves
-    /// over is removed by the next start, which finds it without a topic.
-    fn delete(&self, topic: TopicId, name: &Arc<str>, partitions: i32) {
+    /// over is removed by the next start, which finds it without a topic. Calling it again is harmless.
+    pub(crate) fn delete(&self, topic: TopicId, name: &Arc<str>, partitions: i32) {
         let entry = self.topics.write().remove(&topic);
         for partition in entry.iter().flat_map(|entry| entry.open_partitions()) {
             partition.log.abandon();
