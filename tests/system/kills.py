@@ -1,175 +1,146 @@
-"""Idempotent librdkafka producers under load while the broker is killed again and again: every acknowledged record is
-there exactly once and in order.
+"""`kill -9` under load, again and again, some of it in the middle of recovery: what was acknowledged is there.
 
-The broker's segments are small, so that kills meet rolls; every fourth kill is followed by another one a moment after the
-restart, in the middle of recovery. The seed that is printed replays the moments of the kills.
+Idempotent clients of two kinds write to topics with small segments while topics are created, deleted, grown and altered
+and records deleted (`crash/world.py`). Before each kill the load goes as fast as it can, and the requests in flight are
+counted. After each start the metadata must be what was answered; at the end the judge reads everything
+(`load/judge.go`). The seed that is printed replays the moments and the operations, not the scheduling of threads.
 """
 
 import argparse
+import os
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "crash"))
 
-TOPIC = "kills"
-PARTITIONS = 4
-PRODUCERS = 4
-VALUE_PADDING = b"x" * 200
-PATIENCE_SECONDS = 120
+from broker import Broker  # noqa: E402
+from clients import Loads, complaints  # noqa: E402
+from world import LOAD_TOPICS, World, wire  # noqa: E402
 
-
-class Broker:
-    """The binary under test on one data directory; it may be killed and started again."""
-
-    def __init__(self, binary, directory, port, http_port):
-        listener = f'listeners=[{{name="PLAINTEXT",address="127.0.0.1:{port}"}}]'
-        self.command = [binary, "serve", "--set", f"data_dir={directory}", "--set", listener]
-        self.command += ["--set", f"http.address=127.0.0.1:{http_port}"]
-        self.process = None
-
-    def start(self):
-        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+PACE = 3000            # records a second between kills
+IN_FLIGHT_WANTED = 100
+BURST_SECONDS_MAX = 5
+SETTLE_SECONDS = 60
 
 
-class Load:
-    """Producers that write numbered records until told to stop, and what was acknowledged of them, in order."""
-
-    def __init__(self, bootstrap):
-        self.bootstrap = bootstrap
-        self.acked = {}
-        self.failures = []
-        self.stop = threading.Event()
-        self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self.produce, args=(n,)) for n in range(PRODUCERS)]
-        for thread in self.threads:
-            thread.start()
-
-    def produce(self, number):
-        producer = Producer({
-            "bootstrap.servers": self.bootstrap,
-            "enable.idempotence": True,
-            "compression.type": ["none", "lz4", "zstd", "snappy"][number % 4],
-            "linger.ms": 2,
-            "reconnect.backoff.max.ms": 200,
-            "message.timeout.ms": PATIENCE_SECONDS * 1000,
-            "log_level": 0,
-        })
-
-        def delivered(error, message):
-            with self.lock:
-                if error is not None:
-                    self.failures.append(str(error))
-                else:
-                    self.acked.setdefault((number, message.partition()), []).append(message.value())
-
-        count = 0
-        while not self.stop.is_set():
-            try:
-                value = b"%d-%d-" % (number, count) + VALUE_PADDING
-                producer.produce(TOPIC, value=value, partition=count % PARTITIONS, on_delivery=delivered)
-                count += 1
-            except BufferError:
-                pass
-            producer.poll(0)
-            if count % 50 == 0:
-                time.sleep(0.001)
-        producer.flush(PATIENCE_SECONDS)
-
-    def finish(self):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
+def burst_until_loaded(loads, chance):
+    """All clients at full speed until enough requests wait for their answer; how many, just before the kill."""
+    loads.burst()
+    time.sleep(chance.uniform(0.1, 0.4))
+    deadline = time.monotonic() + BURST_SECONDS_MAX
+    while True:
+        counts = loads.in_flight()
+        if sum(counts) >= IN_FLIGHT_WANTED or time.monotonic() > deadline:
+            return counts
+        time.sleep(0.005)
 
 
-def stored(bootstrap):
-    """Every record of the topic, by producer and partition, in order."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "none", "enable.auto.commit": False, "log_level": 0})
-    found = {}
-    for partition in range(PARTITIONS):
-        _, end = consumer.get_watermark_offsets(TopicPartition(TOPIC, partition), timeout=PATIENCE_SECONDS)
-        consumer.assign([TopicPartition(TOPIC, partition, 0)])
-        position = 0
-        while position < end:
-            message = consumer.poll(PATIENCE_SECONDS)
-            if message is None or message.error():
-                raise RuntimeError(f"partition {partition} at {position} of {end}: {message and message.error()}")
-            position = message.offset() + 1
-            number = int(message.value().split(b"-", 1)[0])
-            found.setdefault((number, partition), []).append(message.value())
-    consumer.close()
-    return found
+def wait_for_clients(loads, world, checks):
+    """Until the load is acknowledged again and the metadata was checked more than `checks` times."""
+    before = sum(mark["Lines"] for mark in loads.marks())
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < deadline:
+        if sum(mark["Lines"] for mark in loads.marks()) > before and world.checks > checks:
+            return
+        if not world.thread.is_alive():
+            raise RuntimeError("; ".join(world.problems[-3:]))
+        time.sleep(0.02)
+    raise RuntimeError(f"no acknowledgement or no check of the metadata {SETTLE_SECONDS} s after the start")
 
 
-def judge(acked, found):
-    """The checks that passed and what failed."""
-    passed, failed = 0, []
-    for key, values in sorted(acked.items()):
-        there = found.get(key, [])
-        places = {value: place for place, value in enumerate(there)}
-        order = [places[value] for value in values if value in places]
-        checks = {
-            "an acknowledged record is missing": len(order) == len(values),
-            "a record is there twice": len(places) == len(there),
-            "records are out of order": order == sorted(order),
-        }
-        for what, holds in checks.items():
-            if holds:
-                passed += 1
-            else:
-                failed.append(f"producer {key[0]}, partition {key[1]}: {what}")
-    return passed, failed
+def kill_rounds(broker, loads, world, rounds, chance):
+    """The kills: the requests in flight at each, and how many met a recovery."""
+    in_flight, in_recovery = [], 0
+    for number in range(rounds):
+        loads.pace(PACE)
+        time.sleep(chance.uniform(0.2, 1.0))
+        in_flight.append(burst_until_loaded(loads, chance))
+        broker.kill()
+        checks = world.checks
+        loads.pace(PACE)
+        broker.start()
+        for _ in range([0, 0, 1, 0, 2][number % 5]):
+            time.sleep(broker.startup_seconds * chance.uniform(0.05, 0.6))
+            in_recovery += not broker.accepts()
+            broker.kill()
+            broker.start()
+        broker.wait_ready()
+        wait_for_clients(loads, world, checks)
+        print(f"  kill {number + 1}: in flight {' + '.join(map(str, in_flight[-1]))}, "
+              f"ready after {broker.startup_seconds * 1000:.0f} ms", flush=True)
+    return in_flight, in_recovery
+
+
+def run(given, work):
+    chance = random.Random(given.seed)
+    broker = Broker(given.binary, os.path.join(work, "data"), os.path.join(work, "broker.log"))
+    world = World(broker.bootstrap, wire.default_protocol(), given.seed)
+    loads, failed = None, []
+    try:
+        broker.start()
+        broker.wait_ready()
+        for name, (partitions, configs) in LOAD_TOPICS.items():
+            world.create(name, partitions, configs, "")
+        topics = {name: partitions for name, (partitions, _) in LOAD_TOPICS.items()}
+        loads = Loads(broker.bootstrap, topics, work, given.seed, given.load)
+        loads.pace(PACE)
+        world.start()
+        wait_for_clients(loads, world, 0)
+        in_flight, in_recovery = kill_rounds(broker, loads, world, given.rounds, chance)
+        acked, failures = loads.stop()
+        world.finish()
+        # Once more through recovery, now that nothing is written: the judge reads what came of it.
+        broker.kill()
+        broker.start()
+        broker.wait_ready()
+        world.check()
+        ledgers = [{"File": mark["File"], "Lines": -1} for mark in loads.marks()]
+        ledgers.append(world.state.write_ledger(os.path.join(work, "world.ledger")))
+        verdict = loads.judge(broker.bootstrap, ledgers, world.state.facts())
+        failed += complaints(verdict) + failures + world.problems
+        failed += [f"the broker panicked: {line}" for line in broker.panics()[:3]]
+        least = min(map(sum, in_flight))
+        if least < IN_FLIGHT_WANTED:
+            failed.append(f"only {least} requests were in flight at a kill: the load is too small to prove anything")
+        if not verdict["Deleted"] or not world.state.gone:
+            failed.append("nothing was deleted: the test proved less than it says")
+        median = sorted(map(sum, in_flight))[len(in_flight) // 2]
+        print(f"kills: {given.rounds} kills under load with {least} requests in flight at least (median {median}), "
+              f"{in_recovery} more during recovery")
+        print(f"kills: {acked} acknowledged records, {verdict['Stored']} stored, {verdict['Deleted']} deleted since; "
+              f"{world.state.answered} operations on topics answered, {len(world.state.gone)} topics deleted, "
+              f"metadata compared {world.checks} times")
+    except (RuntimeError, OSError) as error:
+        failed += [f"{type(error).__name__}: {error}"] + world.problems
+    finally:
+        world.stop.set()
+        broker.end()
+        if loads is not None:
+            loads.end()
+    return failed, given.rounds + world.checks
 
 
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--binary", required=True)
-    arguments.add_argument("--port", type=int, required=True)
-    arguments.add_argument("--http-port", type=int, required=True)
-    arguments.add_argument("--rounds", type=int, default=12)
+    arguments.add_argument("--load", required=True, help="the program built from load/")
+    arguments.add_argument("--rounds", type=int, default=30)
     arguments.add_argument("--seed", type=int, default=int(time.time()))
     given = arguments.parse_args()
-    print(f"kills: {given.rounds} rounds, seed {given.seed}")
-    chance = random.Random(given.seed)
-    bootstrap = f"127.0.0.1:{given.port}"
-    directory = tempfile.mkdtemp(prefix="watershed-kills-")
-    broker = Broker(given.binary, directory, given.port, given.http_port)
-    broker.start()
-    try:
-        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-        topic = NewTopic(TOPIC, PARTITIONS, config={"segment.bytes": "1048576"})
-        admin.create_topics([topic], operation_timeout=30)[TOPIC].result(PATIENCE_SECONDS)
-        load = Load(bootstrap)
-        for kill in range(given.rounds):
-            time.sleep(chance.uniform(0.3, 1.5))
-            broker.kill()
-            broker.start()
-            if kill % 4 == 3:
-                time.sleep(chance.uniform(0.005, 0.1))
-                broker.kill()
-                broker.start()
-        load.finish()
-        passed, failed = judge(load.acked, stored(bootstrap))
-        failed += [f"a delivery failed: {reason}" for reason in load.failures[:5]]
-        acked = sum(len(values) for values in load.acked.values())
-        if acked < given.rounds * 100:
-            failed.append(f"only {acked} records were acknowledged: the load never ran")
-    finally:
-        broker.kill()
-        shutil.rmtree(directory, ignore_errors=True)
-    for reason in failed:
+    print(f"kills: {given.rounds} rounds, seed {given.seed}", flush=True)
+    begun = time.monotonic()
+    work = tempfile.mkdtemp(prefix="watershed-kills-")
+    failed, passed = run(given, work)
+    for reason in failed[:30]:
         print(f"FAILED {reason} (seed {given.seed})")
-    print(f"kills: {acked} acknowledged records checked")
+    if failed:
+        print(f"kills: the data and logs stay in {work}")
+    else:
+        shutil.rmtree(work, ignore_errors=True)
+    print(f"kills: {time.monotonic() - begun:.0f} s")
     print(f"{passed} passed, {len(failed)} failed")
     sys.exit(1 if failed else 0)
 

@@ -1,0 +1,113 @@
+"""A broker as a process that may be killed, frozen and started again on its directory."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ENV_SH = os.path.join(HERE, "..", "..", "clients", "lib", "env.sh")
+START_SECONDS = 60
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent():
+    """So that no broker outlives a test that crashed."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Broker:
+    """The binary under test on one data directory."""
+
+    def __init__(self, binary, directory, log, port=None, no_sync=False):
+        self.port, self.log = port or free_port(), log
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        listener = f'listeners=[{{name="PLAINTEXT",address="127.0.0.1:{self.port}"}}]'
+        self.command = [binary, "serve", "--set", f"data_dir={directory}", "--set", listener]
+        self.command += ["--set", f"http.address=127.0.0.1:{free_port()}"]
+        self.command += ["--set", 'kafka."log.retention.check.interval.ms"=300']
+        if no_sync:
+            self.command = [sys.executable, os.path.join(HERE, "nosync.py")] + self.command
+        self.process = None
+        self.startup_seconds = 0.2
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, preexec_fn=die_with_parent)
+
+    def accepts(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            return True
+        except OSError:
+            return False
+
+    def wait_ready(self):
+        """Until it accepts; the listeners open last."""
+        begun = time.monotonic()
+        while not self.accepts():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the broker ended with {self.process.returncode}: {self.last_words()}")
+            if time.monotonic() - begun > START_SECONDS:
+                raise RuntimeError(f"the broker is not ready after {START_SECONDS} s: {self.last_words()}")
+            time.sleep(0.005)
+        self.startup_seconds = time.monotonic() - begun
+        return self
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self):
+        """SIGKILL. A broker that had already ended by itself is an error."""
+        if not self.alive():
+            raise RuntimeError(f"the broker ended by itself: {self.last_words()}")
+        self.process.kill()
+        self.process.wait()
+
+    def freeze(self):
+        """From here on it answers nothing more; its system calls that are under way may still end."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def end(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def last_words(self):
+        try:
+            with open(self.log, errors="replace") as log:
+                return " | ".join(log.read().splitlines()[-12:])
+        except OSError as error:
+            return str(error)
+
+    def panics(self):
+        with open(self.log, errors="replace") as log:
+            return [line.strip() for line in log if "panicked at" in line]
+
+
+class Kafka(Broker):
+    """Apache Kafka 4.2 with its defaults, for comparison."""
+
+    def __init__(self, directory, log, port=None):
+        self.port, self.log, self.process = port or free_port(), log, None
+        self.bootstrap, self.startup_seconds = f"127.0.0.1:{self.port}", 5.0
+        self.directory = directory
+        self.command = ["bash", "-c", f". {ENV_SH}; exec_kafka {directory}"]
+
+    def prepare(self):
+        """A formatted directory, or the addresses of this process in one that is there."""
+        what = "write_kafka_config" if os.path.exists(f"{self.directory}/server.properties") else "prepare_kafka"
+        extra = free_port() if what == "write_kafka_config" else ""
+        subprocess.run(["bash", "-c", f". {ENV_SH}; {what} {self.directory} {self.port} {extra}"], check=True,
+                       stdout=subprocess.DEVNULL)
+        return self
