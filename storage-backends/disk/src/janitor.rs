@@ -124,7 +124,7 @@ pub(crate) fn make_ballast(shared: &Shared) -> bool {
 }
 
 /// Removes what was set aside long enough ago.
-fn remove_doomed(shared: &Shared) {
+pub(crate) fn remove_doomed(shared: &Shared) {
     let now = shared.elapsed();
     let due: Vec<_> = {
         let mut doomed = shared.doomed.lock();

@@ -21,13 +21,11 @@ use crate::index::{Index, NO_TIME};
 use crate::log::{Book, Entry, Opened};
 use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, Segment, file_name, parse_name};
 use crate::shared::{DELETED_SUFFIX, Shared};
-use crate::state::{Facts, Manifest, PREFIX_BYTES};
+use crate::state::{Facts, Manifest};
 use crate::walk::{WalkError, Walker};
 
 /// Bytes read at a time while scanning.
 const SCAN_BYTES: usize = 1 << 20;
-/// The largest manifest that is believed, in bytes.
-const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 /// The ending of state files.
 pub(crate) const STATE_SUFFIX: &str = ".state";
 /// The ending of what was set aside for people to look at. Nothing here ever reads or removes it.
@@ -196,7 +194,7 @@ impl<'a> Recovery<'a> {
         if listing.states.is_empty() {
             return Ok(book);
         }
-        match read_manifest(self.shared, &self.dir, book.seq)
+        match Manifest::read(&*self.shared.fs, &self.dir, book.seq)
             .map_err(|e| self.error("reading", &Manifest::name(book.seq), e))?
         {
             Ok(manifest) => {
@@ -232,11 +230,16 @@ impl<'a> Recovery<'a> {
             manifest.map(|m| m.segments.iter().map(|s| (s.base.0, *s)).collect()).unwrap_or_default();
         let bases: Vec<i64> = listing.logs.iter().copied().collect();
         let mut plan = VecDeque::new();
+        let mut names_durable = self.shared.was_clean;
         for (n, base) in bases.iter().enumerate() {
             let below = bases.get(n + 1).is_some_and(|next| start.is_some_and(|start| *next <= start.0));
             // Only a state file that was read may order a deletion.
             if below && manifest.is_some() && !listed.contains_key(base) {
-                // Its deletion was durable, its file's was not.
+                // Its deletion is decided, its file's was not durable. After a kill the decision itself may be in the page
+                // cache only, and must not be lost in a power cut that keeps the removal.
+                if !std::mem::replace(&mut names_durable, true) {
+                    self.sync_dir(&self.dir)?;
+                }
                 self.unlink(&file_name(Offset(*base), LOG_SUFFIX))?;
                 self.unlink(&file_name(Offset(*base), INDEX_SUFFIX))?;
                 continue;
@@ -502,21 +505,4 @@ fn empty() -> Opened {
         dir_made: false,
         bad_states: Vec::new(),
     }
-}
-
-/// Reads a state file's manifest: the outer error is the medium's, the inner one the content's.
-pub(crate) fn read_manifest(shared: &Shared, dir: &Path, seq: u64) -> io::Result<Result<Manifest, String>> {
-    let file = shared.fs.open(&dir.join(Manifest::name(seq)), OpenMode::Read)?;
-    let mut prefix = [0; PREFIX_BYTES];
-    let read = read_full(&*file, 0, &mut prefix)?;
-    let Some(len) = Manifest::blobs_at(&prefix[..read]) else {
-        return Ok(Err("it ends early".into()));
-    };
-    if len > MANIFEST_BYTES_MAX || len > file.size()? {
-        return Ok(Err("its length is impossible".into()));
-    }
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-    let read = read_full(&*file, 0, &mut bytes)?;
-    let manifest = Manifest::decode(&bytes[..read]);
-    Ok(manifest.and_then(|m| if m.seq == seq { Ok(m) } else { Err("it is another file's content".into()) }))
 }

@@ -298,16 +298,20 @@ impl Shared {
 
     /// Renames a file or directory to a name that marks it as deleted; `None` when it is not there.
     fn set_aside(&self, path: &Path) -> io::Result<Option<PathBuf>> {
-        let n = self.doom_count.fetch_add(1, Ordering::Relaxed);
         let now = self.clock().now();
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        // The time tells it apart from what an earlier process left.
-        name.push(format!(".{now}-{n}{DELETED_SUFFIX}"));
-        let doomed = path.with_file_name(name);
-        match self.fs.rename(path, &doomed) {
-            Ok(()) => Ok(Some(doomed)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
+        loop {
+            let n = self.doom_count.fetch_add(1, Ordering::Relaxed);
+            let mut name = path.file_name().unwrap_or_default().to_os_string();
+            // The time tells it apart from what an earlier process left.
+            name.push(format!(".{now}-{n}{DELETED_SUFFIX}"));
+            let doomed = path.with_file_name(name);
+            match self.fs.rename(path, &doomed) {
+                Ok(()) => return Ok(Some(doomed)),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+                // Unless the clock went back to the very same millisecond.
+                Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                Err(e) => return Err(e),
+            }
         }
     }
 

@@ -8,13 +8,19 @@
 //! Layout: manifest length u32 (checksum included), manifest (magic, numbers, CRC-32C), then the blobs' bytes, each with
 //! its own CRC-32C in the manifest's table.
 
+use std::io;
+use std::path::Path;
+
 use watershed_model::{LeaderEpoch, Offset, Timestamp};
 
 use crate::codec::{Reader, Writer};
+use crate::fs::{Fs, OpenMode, read_full};
 
 const MAGIC: &[u8; 8] = b"WSSTATE1";
 const SEGMENT_BYTES: usize = 54;
 const BLOB_BYTES: usize = 33;
+/// The largest manifest that is believed, in bytes.
+const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 /// The length field in front of the manifest.
 pub(crate) const PREFIX_BYTES: usize = 4;
 
@@ -156,6 +162,23 @@ impl Manifest {
         let end = usize::try_from(end).map_err(|e| e.to_string())?;
         let manifest = bytes.get(PREFIX_BYTES..end).ok_or_else(short)?;
         Self::parse(Reader::open(manifest, MAGIC)?).ok_or_else(short)
+    }
+
+    /// Reads a state file's manifest: the outer error is the medium's, the inner one the content's.
+    pub(crate) fn read(fs: &dyn Fs, dir: &Path, seq: u64) -> io::Result<Result<Self, String>> {
+        let file = fs.open(&dir.join(Self::name(seq)), OpenMode::Read)?;
+        let mut prefix = [0; PREFIX_BYTES];
+        let read = read_full(&*file, 0, &mut prefix)?;
+        let Some(len) = Self::blobs_at(&prefix[..read]) else {
+            return Ok(Err("it ends early".into()));
+        };
+        if len > MANIFEST_BYTES_MAX || len > file.size()? {
+            return Ok(Err("its length is impossible".into()));
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        let read = read_full(&*file, 0, &mut bytes)?;
+        let manifest = Self::decode(&bytes[..read]);
+        Ok(manifest.and_then(|m| if m.seq == seq { Ok(m) } else { Err("it is another file's content".into()) }))
     }
 
     fn parse(mut r: Reader<'_>) -> Option<Self> {

@@ -56,7 +56,7 @@ pub enum OpenError {
 
 /// The disk backend over one data directory.
 pub struct DiskStorage {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     stop: Arc<Stop>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held until everything else has ended.
@@ -96,6 +96,24 @@ fn make_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
         _ => {}
     }
     fs.sync_dir(parent.unwrap_or(Path::new(".")))
+}
+
+/// Makes the names of a directory and of those above it durable: a process that made them may have been killed before it did.
+fn sync_above(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    for above in dir.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match fs.sync_dir(above) {
+            // Not ours, so not made by us; or a file system that keeps no names of its own.
+            Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => {
+                return Ok(());
+            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::Unsupported) => {
+                return Ok(());
+            }
+            outcome => outcome?,
+        }
+    }
+    Ok(())
 }
 
 impl DiskStorage {
@@ -139,7 +157,8 @@ impl DiskStorage {
         let ends = SyncedEnds::open(&*fs, &dir).map_err(failed("reading the synced ends"))?;
         fs.sync_dir(&dir).map_err(failed("syncing it"))?;
         if !clean {
-            // What a destroyed or a new partition's name is now may have been in the cache only.
+            // The directory itself, and what a destroyed or a new partition's name is now, may be in the cache only.
+            sync_above(&*fs, &dir).map_err(failed("syncing the directories above it"))?;
             fs.sync_dir(&topics).map_err(failed("syncing its topics"))?;
         }
         let shared = Shared::new(config, fs, ends, open_files_max, clean).map_err(failed("starting threads"))?;

@@ -3,21 +3,22 @@
 //! Every file has a content as the process sees it, a content as the medium holds it, and the writes between the two;
 //! every directory likewise with its entries. [`RecordingFs::crash`] makes one of the states that a power cut may leave: of
 //! the writes that no sync covered any subset, page by page; of the names that no directory sync covered any subset, a
-//! rename whole or not at all. [`RecordingFs::kill`] makes what the death of the process alone leaves. A fuse cuts the power
-//! before the n-th change, and calls can be made to fail.
+//! rename whole or not at all (`crash.rs`). [`RecordingFs::kill`] makes what the death of the process alone leaves. A fuse
+//! cuts the power before the n-th change; calls can be made to fail, to wait, or to lie: report success and do nothing.
 
-use std::collections::{BTreeMap, HashSet};
+mod crash;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{DirEntry, Fs, FsFile, LockGuard, OpenMode, Space};
 
-/// What is written or lost as one, in bytes. Smaller than a page, so that small tests meet torn frames.
-const PAGE_BYTES: usize = 512;
+pub use crash::{State, States};
 
 /// The kinds of calls that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +67,19 @@ struct Fault {
     times: usize,
 }
 
+/// Which calls report success and do nothing.
+struct Lie {
+    call: Call,
+    about: Box<dyn Fn(&Path) -> bool + Send + Sync>,
+}
+
+/// Calls that wait, and who waits.
+#[derive(Default)]
+struct Gate {
+    closed: Mutex<HashMap<Call, usize>>,
+    opened: Condvar,
+}
+
 #[derive(Default)]
 struct Disk {
     nodes: Vec<Node>,
@@ -73,53 +87,14 @@ struct Disk {
     fuse: Option<u64>,
     room: Option<u64>,
     faults: Vec<Fault>,
+    lies: Vec<Lie>,
+    gate: Arc<Gate>,
     locks: HashSet<PathBuf>,
 }
 
 /// The file system. Clones share it.
 #[derive(Clone)]
 pub struct RecordingFs(Arc<Mutex<Disk>>);
-
-/// A small generator, so that a seed names a crash state.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-}
-
-/// Which of the changes that no sync covered reach the medium.
-enum Fate {
-    None,
-    All,
-    Some { rng: Rng, in_256: u64 },
-}
-
-impl Fate {
-    fn of(seed: u64) -> Self {
-        match seed {
-            0 => Self::None,
-            1 => Self::All,
-            _ => {
-                let mut rng = Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-                let in_256 = 32 + rng.next() % 192;
-                Self::Some { rng, in_256 }
-            }
-        }
-    }
-
-    fn survives(&mut self) -> bool {
-        match self {
-            Self::None => false,
-            Self::All => true,
-            Self::Some { rng, in_256 } => rng.next() >> 24 & 255 < *in_256,
-        }
-    }
-}
 
 fn put(content: &mut Vec<u8>, pos: usize, bytes: &[u8]) {
     if content.len() < pos + bytes.len() {
@@ -146,43 +121,6 @@ fn apply_dir(entries: &mut BTreeMap<String, usize>, op: &DirOp) {
 impl Node {
     fn dir() -> Self {
         Self::Dir { cache: BTreeMap::new(), durable: BTreeMap::new(), pending: Vec::new() }
-    }
-
-    /// The node after a power cut.
-    fn crashed(&self, fate: &mut Fate) -> Self {
-        match self {
-            Self::File { durable, pending, .. } => {
-                let mut content = durable.clone();
-                for op in pending {
-                    match op {
-                        FileOp::SetLen(len) if fate.survives() => content.resize(*len, 0),
-                        FileOp::SetLen(_) => {}
-                        FileOp::Write { pos, bytes } => {
-                            let mut at = 0;
-                            while at < bytes.len() {
-                                // Up to the next page boundary of the file.
-                                let page = PAGE_BYTES - (pos + at) % PAGE_BYTES;
-                                let len = page.min(bytes.len() - at);
-                                if fate.survives() {
-                                    put(&mut content, pos + at, &bytes[at..at + len]);
-                                }
-                                at += len;
-                            }
-                        }
-                    }
-                }
-                Self::File { cache: content.clone(), durable: content, pending: Vec::new() }
-            }
-            Self::Dir { durable, pending, .. } => {
-                let mut entries = durable.clone();
-                for op in pending {
-                    if fate.survives() {
-                        apply_dir(&mut entries, op);
-                    }
-                }
-                Self::Dir { cache: entries.clone(), durable: entries, pending: Vec::new() }
-            }
-        }
     }
 }
 
@@ -218,6 +156,10 @@ impl Disk {
         self.fault(call, path)?;
         self.changes += 1;
         Ok(())
+    }
+
+    fn is_lie(&self, call: Call, path: &Path) -> bool {
+        self.lies.iter().any(|lie| lie.call == call && (lie.about)(path))
     }
 
     fn fault(&mut self, call: Call, path: &Path) -> io::Result<()> {
@@ -260,14 +202,6 @@ impl RecordingFs {
         Self(Arc::new(Mutex::new(disk)))
     }
 
-    /// What a power cut at this moment may leave. Seed 0: nothing that was not synced; seed 1: everything; any other: some.
-    #[must_use]
-    pub fn crash(&self, seed: u64) -> Self {
-        let mut fate = Fate::of(seed);
-        let nodes = self.0.lock().nodes.iter().map(|n| n.crashed(&mut fate)).collect();
-        Self(Arc::new(Mutex::new(Disk { nodes, ..Disk::default() })))
-    }
-
     /// What the death of the process at this moment leaves: everything, but no more durable than before.
     #[must_use]
     pub fn kill(&self) -> Self {
@@ -289,6 +223,31 @@ impl RecordingFs {
     /// Makes the next `times` calls of a kind fail, on paths that contain `path_has`.
     pub fn fail(&self, call: Call, path_has: &str, error: io::ErrorKind, times: usize) {
         self.0.lock().faults.push(Fault { call, path_has: path_has.into(), error, times });
+    }
+
+    /// From now on calls of a kind report success and do nothing where `about` holds for the path; what
+    /// [`RecordingFs::crash`] and [`RecordingFs::kill`] make of it is honest again. For [`Call::Sync`] and
+    /// [`Call::SyncDir`] only: how a test of power cuts shows that it would notice a sync that is not there.
+    pub fn lie(&self, call: Call, about: impl Fn(&Path) -> bool + Send + Sync + 'static) {
+        self.0.lock().lies.push(Lie { call, about: Box::new(about) });
+    }
+
+    /// Calls of a kind wait from now on, as on a disk that stalls, until [`RecordingFs::go_on`].
+    pub fn stall(&self, call: Call) {
+        self.0.lock().gate.closed.lock().entry(call).or_default();
+    }
+
+    /// How many calls of a kind wait now.
+    #[must_use]
+    pub fn waiting(&self, call: Call) -> usize {
+        self.0.lock().gate.closed.lock().get(&call).copied().unwrap_or(0)
+    }
+
+    /// Whatever waits goes on.
+    pub fn go_on(&self) {
+        let disk = self.0.lock();
+        disk.gate.closed.lock().clear();
+        disk.gate.opened.notify_all();
     }
 
     /// Limits the bytes that may still be written; `None`: no limit.
@@ -323,6 +282,18 @@ impl RecordingFs {
     }
 }
 
+/// Waits while calls of this kind are stalled.
+fn pass(disk: &Mutex<Disk>, call: Call) {
+    let gate = Arc::clone(&disk.lock().gate);
+    let mut closed = gate.closed.lock();
+    if let Some(waiting) = closed.get_mut(&call) {
+        *waiting += 1;
+        while closed.contains_key(&call) {
+            gate.opened.wait(&mut closed);
+        }
+    }
+}
+
 struct RecordedFile {
     disk: Arc<Mutex<Disk>>,
     id: usize,
@@ -344,6 +315,7 @@ impl RecordedFile {
 
 impl FsFile for RecordedFile {
     fn write_at(&self, pos: u64, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        pass(&self.disk, Call::Write);
         let mut disk = self.disk.lock();
         disk.change(Call::Write, &self.path)?;
         let mut bytes: Vec<u8> = bufs.iter().flat_map(|b| b.iter().copied()).collect();
@@ -365,6 +337,7 @@ impl FsFile for RecordedFile {
     }
 
     fn read_at(&self, pos: u64, buf: &mut [u8]) -> io::Result<usize> {
+        pass(&self.disk, Call::Read);
         let mut disk = self.disk.lock();
         disk.fault(Call::Read, &self.path)?;
         let pos = usize::try_from(pos).map_err(io::Error::other)?;
@@ -377,8 +350,12 @@ impl FsFile for RecordedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        pass(&self.disk, Call::Sync);
         let mut disk = self.disk.lock();
         disk.change(Call::Sync, &self.path)?;
+        if disk.is_lie(Call::Sync, &self.path) {
+            return Ok(());
+        }
         self.with(&mut disk, |cache, durable, pending| {
             durable.clone_from(cache);
             pending.clear();
@@ -386,6 +363,7 @@ impl FsFile for RecordedFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        pass(&self.disk, Call::SetLen);
         let mut disk = self.disk.lock();
         disk.change(Call::SetLen, &self.path)?;
         let len = usize::try_from(len).map_err(io::Error::other)?;
@@ -447,6 +425,7 @@ impl Fs for RecordingFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        pass(&self.0, Call::Rename);
         let mut disk = self.0.lock();
         let id = disk.lookup(from)?;
         let (dir, name) = disk.parent(from)?;
@@ -454,11 +433,18 @@ impl Fs for RecordingFs {
         if dir != to_dir {
             return Err(io::Error::other("renames between directories are not recorded"));
         }
+        if let Ok(over) = disk.lookup(to)
+            && let Node::Dir { cache, .. } = &disk.nodes[over]
+            && !cache.is_empty()
+        {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
         disk.change(Call::Rename, from)?;
         disk.dir_op(dir, DirOp::Rename { from: name, to: to_name, id })
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
+        pass(&self.0, Call::Unlink);
         let mut disk = self.0.lock();
         let id = disk.lookup(path)?;
         if disk.is_dir(id) {
@@ -470,6 +456,7 @@ impl Fs for RecordingFs {
     }
 
     fn mkdir(&self, path: &Path) -> io::Result<()> {
+        pass(&self.0, Call::Make);
         let mut disk = self.0.lock();
         if disk.lookup(path).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -482,6 +469,7 @@ impl Fs for RecordingFs {
     }
 
     fn rmdir(&self, path: &Path) -> io::Result<()> {
+        pass(&self.0, Call::Unlink);
         let mut disk = self.0.lock();
         let id = disk.lookup(path)?;
         match &disk.nodes[id] {
@@ -494,9 +482,13 @@ impl Fs for RecordingFs {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        pass(&self.0, Call::SyncDir);
         let mut disk = self.0.lock();
         let id = disk.lookup(path)?;
         disk.change(Call::SyncDir, path)?;
+        if disk.is_lie(Call::SyncDir, path) {
+            return Ok(());
+        }
         if let Node::Dir { cache, durable, pending } = &mut disk.nodes[id] {
             durable.clone_from(cache);
             pending.clear();
@@ -532,33 +524,4 @@ impl Fs for RecordingFs {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::fs::{read_file, write_all};
-
-    #[test]
-    fn what_no_sync_covered_may_be_lost_and_the_rest_may_not() {
-        let fs = RecordingFs::new();
-        let (dir, path) = (Path::new("/d"), Path::new("/d/f"));
-        fs.mkdir(dir).unwrap();
-        let file = fs.open(path, OpenMode::Create).unwrap();
-        write_all(&*file, 0, b"old").unwrap();
-        file.sync_data().unwrap();
-        assert!(read_file(&fs.crash(0), path, 99).is_err(), "no name is durable yet");
-        assert_eq!(read_file(&fs.crash(1), path, 99).unwrap(), b"old");
-        fs.sync_dir(Path::new("/")).unwrap();
-        fs.sync_dir(dir).unwrap();
-        write_all(&*file, 0, &[b'n'; 2000]).unwrap();
-        assert_eq!(read_file(&fs.crash(0), path, 9999).unwrap(), b"old");
-        assert_eq!(read_file(&fs.kill(), path, 9999).unwrap(), [b'n'; 2000]);
-        assert_eq!(read_file(&fs.kill().crash(0), path, 9999).unwrap(), b"old");
-        let states: HashSet<Vec<u8>> = (0..200).map(|s| read_file(&fs.crash(s), path, 9999).unwrap()).collect();
-        assert!(states.len() >= 12, "4 pages have 16 subsets, {} were seen", states.len());
-        fs.rename(path, Path::new("/d/g")).unwrap();
-        for seed in 0..50 {
-            let names = fs.crash(seed).read_dir(dir).unwrap();
-            assert!(names.len() == 1, "a rename is whole or not at all: {names:?}");
-        }
-    }
-}
+mod tests;
