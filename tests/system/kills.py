@@ -76,7 +76,8 @@ def kill_rounds(broker, loads, world, rounds, chance):
 
 def run(given, work):
     chance = random.Random(given.seed)
-    broker = Broker(given.binary, os.path.join(work, "data"), os.path.join(work, "broker.log"))
+    data, log = os.path.join(work, "data"), os.path.join(work, "broker.log")
+    broker = Broker(given.binary, data, log)
     world = World(broker.bootstrap, wire.default_protocol(), given.seed)
     loads, failed = None, []
     try:
@@ -94,6 +95,7 @@ def run(given, work):
         world.finish()
         # Once more through recovery, now that nothing is written: the judge reads what came of it.
         broker.kill()
+        broker = Broker(given.binary, data, log, broker.port, judged=True)
         broker.start()
         broker.wait_ready()
         world.check()

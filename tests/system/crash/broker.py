@@ -11,6 +11,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ENV_SH = os.path.join(HERE, "..", "..", "clients", "lib", "env.sh")
 START_SECONDS = 60
+# How often retention looks; a broker that is judged leaves everything where it found it.
+RETENTION_MS, RETENTION_OF_JUDGED_MS = 300, 3_600_000
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -29,21 +31,30 @@ def free_port():
 class Broker:
     """The binary under test on one data directory."""
 
-    def __init__(self, binary, directory, log, port=None, no_sync=False):
+    def __init__(self, binary, directory, log, port=None, no_sync=False, valve=None, judged=False):
         self.port, self.log = port or free_port(), log
         self.bootstrap = f"127.0.0.1:{self.port}"
         listener = f'listeners=[{{name="PLAINTEXT",address="127.0.0.1:{self.port}"}}]'
         self.command = [binary, "serve", "--set", f"data_dir={directory}", "--set", listener]
         self.command += ["--set", f"http.address=127.0.0.1:{free_port()}"]
-        self.command += ["--set", 'kafka."log.retention.check.interval.ms"=300']
+        retention = RETENTION_OF_JUDGED_MS if judged else RETENTION_MS
+        self.command += ["--set", f'kafka."log.retention.check.interval.ms"={retention}']
+        shim = [sys.executable, os.path.join(HERE, "fdatasync.py")]
         if no_sync:
-            self.command = [sys.executable, os.path.join(HERE, "nosync.py")] + self.command
+            self.command = shim + ["no-op"] + self.command
+        self.valve = valve
+        if valve is not None:
+            self.command = shim + ["ask", str(valve.theirs.fileno())] + self.command
         self.process = None
         self.startup_seconds = 0.2
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, preexec_fn=die_with_parent)
+            passed = [self.valve.theirs.fileno()] if self.valve else []
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, preexec_fn=die_with_parent,
+                                            pass_fds=passed)
+        if self.valve:
+            self.valve.open()
 
     def accepts(self):
         try:
@@ -75,8 +86,19 @@ class Broker:
         self.process.wait()
 
     def freeze(self):
-        """From here on it answers nothing more; its system calls that are under way may still end."""
+        """On return it runs no more: what it answered, it has answered. System calls under way may still end."""
         self.process.send_signal(signal.SIGSTOP)
+        tasks = f"/proc/{self.process.pid}/task"
+        while any(self._runs(f"{tasks}/{task}/stat") for task in os.listdir(tasks)):
+            time.sleep(0.0002)
+
+    @staticmethod
+    def _runs(path):
+        try:
+            with open(path) as file:
+                return file.read().rsplit(")", 1)[1].split()[0] not in "TtDZX"
+        except FileNotFoundError:
+            return False
 
     def end(self):
         if self.process is not None:
@@ -99,7 +121,7 @@ class Kafka(Broker):
     """Apache Kafka 4.2 with its defaults, for comparison."""
 
     def __init__(self, directory, log, port=None):
-        self.port, self.log, self.process = port or free_port(), log, None
+        self.port, self.log, self.process, self.valve = port or free_port(), log, None, None
         self.bootstrap, self.startup_seconds = f"127.0.0.1:{self.port}", 5.0
         self.directory = directory
         self.command = ["bash", "-c", f". {ENV_SH}; exec_kafka {directory}"]
