@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "cra
 
 from broker import Broker  # noqa: E402
 from clients import Loads, complaints  # noqa: E402
-from world import LOAD_TOPICS, World, wire  # noqa: E402
+from world import LOAD_TOPICS, RELAXED_TOPICS, World, wire  # noqa: E402
 
 PACE = 3000            # records a second between kills
 IN_FLIGHT_WANTED = 100
@@ -83,9 +83,9 @@ def run(given, work):
     try:
         broker.start()
         broker.wait_ready()
-        for name, (partitions, configs) in LOAD_TOPICS.items():
-            world.create(name, partitions, configs, "")
-        topics = {name: partitions for name, (partitions, _) in LOAD_TOPICS.items()}
+        topics = LOAD_TOPICS | RELAXED_TOPICS
+        world.create_loaded(topics)
+        topics = {name: partitions for name, (partitions, _) in topics.items()}
         loads = Loads(broker.bootstrap, topics, work, given.seed, given.load)
         loads.pace(PACE)
         world.start()
@@ -101,6 +101,8 @@ def run(given, work):
         world.check()
         ledgers = [{"File": mark["File"], "Lines": -1} for mark in loads.marks()]
         ledgers.append(world.state.write_ledger(os.path.join(work, "world.ledger")))
+        world.producer_id()
+        world.disconnect()
         verdict = loads.judge(broker.bootstrap, ledgers, world.state.facts())
         failed += complaints(verdict) + failures + world.problems
         failed += [f"the broker panicked: {line}" for line in broker.panics()[:3]]
@@ -129,7 +131,7 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--binary", required=True)
     arguments.add_argument("--load", required=True, help="the program built from load/")
-    arguments.add_argument("--rounds", type=int, default=30)
+    arguments.add_argument("--rounds", type=int, default=36)
     arguments.add_argument("--seed", type=int, default=int(time.time()))
     given = arguments.parse_args()
     print(f"kills: {given.rounds} rounds, seed {given.seed}", flush=True)

@@ -38,6 +38,8 @@ class Operation:
 class State:
     topics: dict = field(default_factory=dict)
     gone: dict = field(default_factory=dict)      # id -> name of the topics whose deletion was answered
+    seen: list = field(default_factory=list)      # (topic, partition, offset, client, number) that a consumer was shown
+    producer_ids: set = field(default_factory=set)
     pending: Operation | None = None
     answered: int = 0
 
@@ -54,6 +56,10 @@ class State:
             self.topics[name].configs[given["key"]] = given["value"]
         elif kind == "produce":
             self.topics[name].acked.append((given["partition"], answer, given["number"]))
+        elif kind == "read":
+            self.seen += answer
+        elif kind == "producer id":
+            self.producer_ids.add(answer)
         elif kind in ("delete records", "look"):
             floors = self.topics[name].floors
             floors[given["partition"]] = max(answer, floors.get(given["partition"], 0))
@@ -105,8 +111,10 @@ class State:
         return out
 
     def write_ledger(self, path):
-        """The acknowledged records of the topics that have an owner, as a ledger."""
+        """The acknowledged records of the topics that have an owner and what consumers were shown, as a ledger."""
         with open(path, "w") as ledger:
+            for seen in self.seen:
+                ledger.write("%s %d %d %s %d\n" % seen)
             for name, topic in self.topics.items():
                 for partition, offset, number in topic.acked:
                     ledger.write(f"{name} {partition} {offset} {topic.owner} {number}\n")

@@ -23,6 +23,7 @@ EARLIEST, LATEST = -2, -1
 CHAOS_TOPICS = 5
 PARTITIONS_MAX = 6
 ANSWER_SECONDS = 30
+OFFSET_OUT_OF_RANGE, UNKNOWN_TOPIC_ID = 1, 100
 LOAD_TOPICS = {
     # The load writes to these. `kept` loses nothing; `cut` loses what DeleteRecords is asked to; the others expire.
     "kept": (6, {"segment.bytes": "1048576", "retention.ms": "-1"}),
@@ -30,6 +31,8 @@ LOAD_TOPICS = {
     "short": (4, {"segment.bytes": "1048576", "retention.ms": "-1", "retention.bytes": "2097152"}),
     "timed": (2, {"segment.bytes": "1048576", "retention.ms": "4000"}),
 }
+# Not synced before it is acknowledged: survives a kill, not a power cut.
+RELAXED_TOPICS = {"relaxed": (2, {"segment.bytes": "1048576", "retention.ms": "-1", "watershed.flush": "relaxed"})}
 
 
 class Unanswered(Exception):
@@ -43,7 +46,7 @@ class World:
         self.chance = random.Random(seed)
         self.connection, self.problems, self.count = None, [], 0
         self.gate, self.stop, self.thread = threading.Lock(), threading.Event(), None
-        self.checks = 0
+        self.checks, self.loaded = 0, []
 
     # Requests
 
@@ -103,10 +106,21 @@ class World:
         wrong = self.state.differences(shown, starts)
         for identity in list(self.state.gone)[-10:]:
             reply = self.ask("Metadata", 12, {"Topics": [{"TopicId": identity, "Name": None}]})
-            if reply["Topics"][0]["ErrorCode"] != 100:
+            if reply["Topics"][0]["ErrorCode"] != UNKNOWN_TOPIC_ID:
                 wrong.append(f"the deleted topic {self.state.gone[identity]} ({identity}) is still known by its id")
+        wrong += self.strays()
         self.problems += wrong
         self.checks += 1
+        return wrong
+
+    def strays(self):
+        """Logs of partitions that no topic has."""
+        reply, wrong = self.ask("DescribeLogDirs", 4, {"Topics": None}), []
+        for directory in reply["Results"]:
+            for topic in directory["Topics"]:
+                known = self.state.topics.get(topic["Name"])
+                wrong += [f"there is a log {topic['Name']}-{p['PartitionIndex']} and no such partition"
+                          for p in topic["Partitions"] if known is None or p["PartitionIndex"] >= known.partitions]
         return wrong
 
     # Operations
@@ -136,6 +150,12 @@ class World:
             return reply["TopicId"]
 
         self.perform("create", name, request, partitions=partitions, configs=configs, owner=owner)
+
+    def create_loaded(self, topics):
+        """The topics that the load writes to: `{name: (partitions, configs)}`."""
+        for name, (partitions, configs) in topics.items():
+            self.create(name, partitions, configs, "")
+        self.loaded = list(topics)
 
     def delete(self, name, by_id):
         which = {"Name": None, "TopicId": self.state.topics[name].id} if by_id else {"Name": name}
@@ -170,7 +190,8 @@ class World:
 
         def request():
             records = batches.build([(None, value)], timestamp=int(time.time() * 1000))
-            reply = self.ask("Produce", 11, {"TransactionalId": None, "Acks": -1, "TimeoutMs": 20000, "TopicData": [
+            acks = self.chance.choice([-1, 1])
+            reply = self.ask("Produce", 11, {"TransactionalId": None, "Acks": acks, "TimeoutMs": 20000, "TopicData": [
                 {"Name": name, "PartitionData": [{"Index": partition, "Records": records}]}]})
             answer = reply["Responses"][0]["PartitionResponses"][0]
             self.accept(f"Produce to {name}-{partition}", answer["ErrorCode"])
@@ -197,16 +218,50 @@ class World:
         """What a client saw deleted must not come back either."""
         self.perform("look", name, lambda: self.offset(name, partition, EARLIEST), partition=partition)
 
+    def read(self, name, partition):
+        """What a consumer was shown at the end of a log must stay, acknowledged to its producer or not."""
+        end = self.offset(name, partition, LATEST)
+
+        def request():
+            reply = self.ask("Fetch", 12, {"MaxWaitMs": 0, "MinBytes": 0, "MaxBytes": 1 << 20, "SessionEpoch": -1, "Topics": [
+                {"Topic": name, "Partitions": [
+                    {"Partition": partition, "FetchOffset": max(end - 1, 0), "PartitionMaxBytes": 1 << 20}]}]})
+            part = reply["Responses"][0]["Partitions"][0]
+            if part["ErrorCode"] == OFFSET_OUT_OF_RANGE:
+                return []
+            self.accept(f"Fetch of {name}-{partition}", part["ErrorCode"])
+            records = [record for batch in batches.parse(part["Records"] or b"") for record in batch.records]
+            if any(record.offset >= part["HighWatermark"] for record in records):
+                self.problems.append(f"{name}-{partition}: a consumer was shown more than the high watermark")
+            words = [(record.offset, *record.value.split(b"-", 2)[:2]) for record in records]
+            return [(name, partition, offset, client.decode(), int(number)) for offset, client, number in words]
+
+        self.perform("read", name, request)
+
+    def producer_id(self):
+        def request():
+            reply = self.ask("InitProducerId", 4, {"TransactionalId": None, "TransactionTimeoutMs": 60000})
+            self.accept("InitProducerId", reply["ErrorCode"])
+            if reply["ProducerId"] in self.state.producer_ids:
+                self.problems.append(f"the producer id {reply['ProducerId']} was given a second time")
+            return reply["ProducerId"]
+
+        self.perform("producer id", "", request)
+
     # The thread
 
     def step(self):
         chance, topics = self.chance, self.state.topics
-        kind = chance.choices(["topics", "grow", "alter", "produce", "cut", "look"], [3, 1, 1, 6, 2, 2])[0]
+        kinds = {"topics": 3, "grow": 1, "alter": 1, "produce": 6, "cut": 2, "look": 2, "read": 2, "producer id": 1}
+        kind = chance.choices(list(kinds), list(kinds.values()))[0]
+        if kind == "producer id":
+            self.producer_id()
+            return
         name = f"chaos-{chance.randrange(CHAOS_TOPICS)}"
         if kind == "cut":
             name = chance.choice([name, "cut", "cut"])
-        if kind == "look":
-            name = chance.choice(list(LOAD_TOPICS))
+        if kind in ("look", "read"):
+            name = chance.choice(self.loaded)
         if name not in topics:
             if name.startswith("chaos"):
                 self.count += 1
@@ -226,6 +281,8 @@ class World:
             self.delete_records(name, partition)
         elif kind == "look":
             self.look(name, partition)
+        elif kind == "read":
+            self.read(name, partition)
 
     def run(self):
         fresh = False
