@@ -241,7 +241,7 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--binary", required=True)
     arguments.add_argument("--load", required=True, help="the program built from load/")
-    arguments.add_argument("--rounds", type=int, default=24, help="3 for the control")
+    arguments.add_argument("--rounds", type=int, default=30, help="3 for the control")
     arguments.add_argument("--seed", type=int, default=int(time.time()))
     arguments.add_argument("--subject", choices=["watershed", "control", "kafka"], default="watershed")
     given = arguments.parse_args()
