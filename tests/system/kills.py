@@ -16,6 +16,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "crash"))
 
+import birth  # noqa: E402
 from broker import Broker  # noqa: E402
 from clients import Loads, complaints  # noqa: E402
 from world import LOAD_TOPICS, RELAXED_TOPICS, World, wire  # noqa: E402
@@ -79,7 +80,7 @@ def run(given, work):
     data, log = os.path.join(work, "data"), os.path.join(work, "broker.log")
     broker = Broker(given.binary, data, log)
     world = World(broker.bootstrap, wire.default_protocol(), given.seed)
-    loads, failed = None, []
+    loads, failed = None, birth.killed(given.binary, work, chance)
     try:
         broker.start()
         broker.wait_ready()
@@ -117,7 +118,7 @@ def run(given, work):
         print(f"kills: {acked} acknowledged records, {verdict['Stored']} stored, {verdict['Deleted']} deleted since; "
               f"{world.state.answered} operations on topics answered, {len(world.state.gone)} topics deleted, "
               f"metadata compared {world.checks} times")
-    except (RuntimeError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 -- whatever ends the test is its failure
         failed += [f"{type(error).__name__}: {error}"] + world.problems
     finally:
         world.stop.set()

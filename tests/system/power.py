@@ -21,6 +21,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "crash"))
 
+import birth  # noqa: E402
 from broker import Broker, Kafka  # noqa: E402
 from clients import Loads, complaints, judge  # noqa: E402
 from disks import CannotMount, Pool  # noqa: E402
@@ -188,9 +189,18 @@ class Machine:
         self.disk.remove()
 
 
+def retry(given, pool, work, no_sync=False):
+    """The deliberate case: what failed."""
+    case = Case(pool, given.binary, work, no_sync)
+    try:
+        return case.run()
+    except Exception as error:  # noqa: BLE001 -- whatever ends the test is its failure
+        return case.failed + [f"retry: {type(error).__name__}: {error}"]
+
+
 def power(given, pool, work):
     """The proof: what failed."""
-    failed = Case(pool, given.binary, work).run()
+    failed = retry(given, pool, work) + birth.cut(given.binary, pool, work, random.Random(given.seed))
     machine = Machine(given, pool, work, "watershed")
     try:
         machine.start()
@@ -200,7 +210,7 @@ def power(given, pool, work):
         machine.finish()
         print(f"power: {given.rounds} power cuts, {machine.acked} acknowledged records, {machine.lost} lost; "
               f"{machine.world.state.answered} operations on topics answered, {len(machine.world.state.gone)} topics deleted")
-    except (RuntimeError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 -- whatever ends the test is its failure
         failed += [f"{type(error).__name__}: {error}"] + machine.world.problems
     finally:
         machine.close()
@@ -210,12 +220,14 @@ def power(given, pool, work):
 def control(given, pool, work):
     """The same test of a broker whose fdatasync does nothing: it has to fail."""
     failed = []
-    if not Case(pool, given.binary, work, no_sync=True).run():
+    if not retry(given, pool, work, no_sync=True):
         failed.append("the control kept the retried batches: the case cannot see a missing fdatasync")
     machine = Machine(given, pool, work, "control")
     try:
         machine.start()
         machine.rounds(["live"] * given.rounds)
+    except Exception as error:  # noqa: BLE001 -- whatever ends the test is its failure
+        failed.append(f"{type(error).__name__}: {error}")
     finally:
         machine.close()
     print(f"power: control, fdatasync made a no-op: {machine.lost} acknowledged records lost in {machine.lossy} of "
@@ -227,14 +239,16 @@ def control(given, pool, work):
 
 def kafka(given, pool, work):
     """What Apache Kafka with its defaults loses. Nothing is expected of it."""
-    machine = Machine(given, pool, work, "kafka")
+    machine, failed = Machine(given, pool, work, "kafka"), []
     try:
         machine.start()
         machine.rounds(["live"] * given.rounds)
+    except Exception as error:  # noqa: BLE001 -- whatever ends the test is its failure
+        failed.append(f"{type(error).__name__}: {error}")
     finally:
         machine.close()
     print(f"power: Apache Kafka lost {machine.lost} acknowledged records in {machine.lossy} of {given.rounds} cuts")
-    return []
+    return failed
 
 
 def main():
@@ -263,12 +277,12 @@ def main():
     finally:
         if pool is not None:
             pool.close()
+        if not failed:
+            shutil.rmtree(work, ignore_errors=True)
     for reason in failed[:30]:
         print(f"FAILED {reason} (seed {given.seed})")
     if failed:
         print(f"power: the logs stay in {work}")
-    else:
-        shutil.rmtree(work, ignore_errors=True)
     print(f"power: {time.monotonic() - begun:.0f} s")
     print(f"{0 if failed else given.rounds} passed, {len(failed)} failed")
     sys.exit(1 if failed else 0)

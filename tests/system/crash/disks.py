@@ -41,7 +41,7 @@ class Pool:
     def __init__(self, work):
         self.work, self.directory = work, os.path.join(work, "pool")
         os.mkdir(self.directory)
-        image = os.path.join(work, "pool.img")
+        self.image = image = os.path.join(work, "pool.img")
         reasons = []
         for kind, make in [("xfs", ["mkfs.xfs", "-q", "-f", "-m", "reflink=1"]), ("btrfs", ["mkfs.btrfs", "-q", "-f"])]:
             try:
@@ -69,6 +69,7 @@ class Pool:
             mounted = [line.split()[1] for line in mounts if line.split()[1].startswith(self.work + "/")]
         for directory in reversed(mounted):
             subprocess.run(["umount", "-l", directory], check=False)
+        os.unlink(self.image)
 
 
 class Disk:

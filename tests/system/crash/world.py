@@ -35,7 +35,7 @@ LOAD_TOPICS = {
 RELAXED_TOPICS = {"relaxed": (2, {"segment.bytes": "1048576", "retention.ms": "-1", "watershed.flush": "relaxed"})}
 
 
-class Unanswered(Exception):
+class Unanswered(RuntimeError):
     """The connection broke, or the broker said to try again: nobody knows whether it was done."""
 
 
