@@ -104,20 +104,44 @@ def parse(data):
     return batches
 
 
-def build(records, *, timestamp, producer=(-1, -1, -1), attributes=0, magic=2, count=None, crc=None, base_offset=0):
-    """One uncompressed batch. `records`: (key, value) pairs; the keywords make it wrong on purpose."""
-    body = bytearray()
-    for i, (key, value) in enumerate(records):
-        item = b"\0" + varint(0) + varint(i)
-        for blob in (key, value):
+def record(key, value, *, offset_delta=0, time_delta=0, headers=(), attributes=0, length=None):
+    """One record with its length in front. `length` makes that wrong on purpose; a header is (name, value) in bytes."""
+    item = bytes([attributes]) + varint(time_delta) + varint(offset_delta)
+    for blob in (key, value):
+        item += varint(-1) if blob is None else varint(len(blob)) + blob
+    item += varint(len(headers))
+    for pair in headers:
+        for blob in pair:
             item += varint(-1) if blob is None else varint(len(blob)) + blob
-        item += varint(0)
-        body += varint(len(item)) + item
-    count = len(records) if count is None else count
-    tail = struct.pack(">hiqqqhii", attributes, len(records) - 1, timestamp, timestamp, *producer, count) + body
+    return varint(len(item) if length is None else length) + item
+
+
+def frame(body, *, timestamp, count, last_delta=None, max_timestamp=None, producer=(-1, -1, -1), attributes=0, magic=2, crc=None,
+          base_offset=0, length=None):
+    """One batch around `body`, the records as they are stored (compressed or not). The keywords make it wrong on purpose."""
+    last_delta = count - 1 if last_delta is None else last_delta
+    max_timestamp = timestamp if max_timestamp is None else max_timestamp
+    tail = struct.pack(">hiqqqhii", attributes, last_delta, timestamp, max_timestamp, *producer, count) + body
     crc = crc32c.crc32c(bytes(tail)) if crc is None else crc
     rest = struct.pack(">ibI", -1, magic, crc) + tail
-    return struct.pack(">qi", base_offset, len(rest)) + rest
+    return struct.pack(">qi", base_offset, len(rest) if length is None else length) + rest
+
+
+def build(records, *, timestamp, count=None, **keywords):
+    """One uncompressed batch. `records`: (key, value) pairs; the keywords are those of `frame`."""
+    body = b"".join(record(key, value, offset_delta=i) for i, (key, value) in enumerate(records))
+    keywords.setdefault("last_delta", len(records) - 1)
+    return frame(body, timestamp=timestamp, count=len(records) if count is None else count, **keywords)
+
+
+def compress(codec, data):
+    """`data` as a producer stores it for a codec's number: 1 gzip, 2 snappy, 3 lz4, 4 zstd."""
+    if codec == 3:
+        # A frame of one block, as Java and librdkafka write it: the library's own has dependent blocks, which Java cannot read.
+        block = bytes(cramjam.lz4.compress_block(data, store_size=False))
+        return bytes.fromhex("04224d18604082") + struct.pack("<I", len(block)) + block + struct.pack("<I", 0)
+    library = {1: cramjam.gzip, 2: cramjam.snappy, 4: cramjam.zstd}[codec]
+    return bytes(library.compress_raw(data) if codec == 2 else library.compress(data))
 
 
 def stored(connection, topic, partition, start=0):
