@@ -67,7 +67,7 @@ const fn severity(finding: &Finding) -> &'static str {
 fn to_json(summary: &Summary) -> serde_json::Value {
     let findings = summary.findings.iter().map(|f| {
         json!({
-            "severity": severity(f), "partition": f.partition.to_string(), "file": f.file, "position": f.position,
+            "severity": severity(f), "partition": f.partition.map(|partition| partition.to_string()), "file": f.file, "position": f.position,
             "what": f.what, "advice": f.advice,
         })
     });

@@ -37,6 +37,8 @@ struct Slots {
     by_partition: HashMap<TopicIdPartition, (u64, Known)>,
     free: Vec<u64>,
     next: u64,
+    /// Slots that hold something else than a note: torn in a power cut, or damaged.
+    bad: Vec<u64>,
 }
 
 /// The open file.
@@ -82,7 +84,7 @@ fn decode(slot: &[u8]) -> Option<(TopicIdPartition, Known)> {
 
 /// Reads every slot.
 fn scan(file: &dyn FsFile) -> io::Result<Slots> {
-    let mut slots = Slots { by_partition: HashMap::new(), free: Vec::new(), next: 0 };
+    let mut slots = Slots { by_partition: HashMap::new(), free: Vec::new(), next: 0, bad: Vec::new() };
     let mut slot = [0; SLOT_BYTES];
     loop {
         let read = read_full(file, slots.next * SLOT_BYTES as u64, &mut slot)?;
@@ -97,16 +99,26 @@ fn scan(file: &dyn FsFile) -> io::Result<Slots> {
                     slots.free.push(old);
                 }
             }
-            None => slots.free.push(n),
+            None => {
+                slots.free.push(n);
+                if slot[..read] != [0; SLOT_BYTES][..read] {
+                    slots.bad.push(n);
+                }
+            }
         }
     }
 }
 
-/// What the file in `dir` says, for a check that changes nothing; empty where there is none.
-pub(crate) fn read(fs: &dyn Fs, dir: &Path) -> io::Result<HashMap<TopicIdPartition, Known>> {
+/// What the file in `dir` says, and where in it are slots that say nothing any more; for a check that changes nothing. Empty
+/// where there is no file.
+pub(crate) fn read(fs: &dyn Fs, dir: &Path) -> io::Result<(HashMap<TopicIdPartition, Known>, Vec<u64>)> {
     match fs.open(&dir.join(FILE_NAME), OpenMode::Read) {
-        Ok(file) => Ok(scan(&*file)?.by_partition.into_iter().map(|(tp, (_, known))| (tp, known)).collect()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(HashMap::new()),
+        Ok(file) => {
+            let slots = scan(&*file)?;
+            let bad = slots.bad.iter().map(|n| n * SLOT_BYTES as u64).collect();
+            Ok((slots.by_partition.into_iter().map(|(tp, (_, known))| (tp, known)).collect(), bad))
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok((HashMap::new(), Vec::new())),
         Err(e) => Err(e),
     }
 }
@@ -114,8 +126,15 @@ pub(crate) fn read(fs: &dyn Fs, dir: &Path) -> io::Result<HashMap<TopicIdPartiti
 impl SyncedEnds {
     /// Opens or makes the file in `dir`. The caller syncs the directory.
     pub(crate) fn open(fs: &dyn Fs, dir: &Path) -> io::Result<Self> {
-        let file = fs.open(&dir.join(FILE_NAME), OpenMode::Create)?;
+        let path = dir.join(FILE_NAME);
+        let file = fs.open(&path, OpenMode::Create)?;
         let slots = scan(&*file)?;
+        if !slots.bad.is_empty() {
+            tracing::warn!(
+                file = %path.display(), notes = slots.bad.len(),
+                "notes of synced ends are torn or damaged; recovery takes damage in the tails of their partitions for torn writes"
+            );
+        }
         Ok(Self { file, slots: Mutex::new(slots), dirty: AtomicBool::new(false) })
     }
 

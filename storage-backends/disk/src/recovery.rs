@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watershed_model::{LeaderEpoch, Offset, TopicIdPartition};
-use watershed_storage::{Damage, Framing, RecoveryReport, SegmentConfig, StorageError};
+use watershed_storage::{Damage, FrameMeta, Framing, RecoveryReport, SegmentConfig, StorageError};
 
 use crate::codec::TEMP_SUFFIX;
 use crate::fs::{FsFile, OpenMode, read_full, write_all};
@@ -26,6 +26,8 @@ use crate::walk::{WalkError, Walker};
 
 /// Bytes read at a time while scanning.
 const SCAN_BYTES: usize = 1 << 20;
+/// Bytes read at a time to see one frame.
+const PEEK_BYTES: usize = 16 << 10;
 /// The ending of state files.
 pub(crate) const STATE_SUFFIX: &str = ".state";
 /// The ending of what was set aside for people to look at. Nothing here ever reads or removes it.
@@ -312,7 +314,9 @@ impl<'a> Recovery<'a> {
                     scan.last_index = Index::starting_at(facts.bytes);
                     scan.next = facts.end;
                     scan.epoch = facts.last_epoch;
-                    Entry::new(Segment::new(&self.dir, found.base), facts)
+                    let segment = Segment::new(&self.dir, found.base);
+                    segment.unchecked.found(facts);
+                    Entry::new(segment, facts)
                 }
                 _ => self.scan_segment(&found, &mut scan, &mut plan)?,
             };
@@ -355,6 +359,8 @@ impl<'a> Recovery<'a> {
         // The part below the recovery point is vouched for, unless the file does not even reach so far.
         let known = found.known.filter(|k| !k.sealed && k.bytes <= found.size);
         let mut facts = known.unwrap_or_else(|| Facts::empty(found.base, scan.epoch, now));
+        let segment = Segment::new(&self.dir, found.base);
+        segment.unchecked.found(facts);
         if known.is_some() {
             (scan.next, scan.epoch) = (facts.end, facts.last_epoch);
         }
@@ -362,6 +368,7 @@ impl<'a> Recovery<'a> {
         let framing = self.framing;
         let mut walker = Walker::new(&*file, framing, facts.bytes, found.size, SCAN_BYTES);
         walker.expect(scan.next.max(found.base), scan.epoch);
+        walker.expect_behind(self.first_of(plan.front())?);
         if self.promised > self.start {
             walker.expect_end(self.promised);
         }
@@ -387,7 +394,14 @@ impl<'a> Recovery<'a> {
         drop(walker);
         self.touched.push(file);
         self.names_changed = true;
-        Ok(Entry::new(Segment::new(&self.dir, found.base), facts))
+        Ok(Entry::new(segment, facts))
+    }
+
+    /// The first frame of a segment, if it is intact.
+    fn first_of(&self, found: Option<&Found>) -> Result<Option<FrameMeta>, StorageError> {
+        let Some(found) = found else { return Ok(None) };
+        let file = self.open(found.base)?;
+        Ok(Walker::new(&*file, self.framing, 0, found.size, PEEK_BYTES).peek())
     }
 
     /// Deals with bytes that are not a frame, at the walker's position.

@@ -12,6 +12,7 @@ use watershed_model::Offset;
 
 use crate::fs::{Fs, FsFile, OpenMode};
 use crate::index::Index;
+use crate::log::Unchecked;
 
 /// The ending of segment files.
 pub(crate) const LOG_SUFFIX: &str = ".log";
@@ -43,6 +44,8 @@ pub(crate) struct Segment {
     pub(crate) dirty: AtomicBool,
     /// The index of a sealed segment, while it is needed.
     pub(crate) index: Mutex<Option<Arc<Index>>>,
+    /// What must be checked before it is served.
+    pub(crate) unchecked: Unchecked,
 }
 
 impl Segment {
@@ -54,6 +57,7 @@ impl Segment {
             used_ms: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
             index: Mutex::new(None),
+            unchecked: Unchecked::default(),
         })
     }
 

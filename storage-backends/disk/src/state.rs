@@ -12,9 +12,11 @@ use std::io;
 use std::path::Path;
 
 use watershed_model::{LeaderEpoch, Offset, Timestamp};
+use watershed_storage::FrameMeta;
 
 use crate::codec::{Reader, Writer};
 use crate::fs::{Fs, OpenMode, read_full};
+use crate::index::NO_TIME;
 
 const MAGIC: &[u8; 8] = b"WSSTATE1";
 const SEGMENT_BYTES: usize = 54;
@@ -60,8 +62,13 @@ impl Facts {
         }
     }
 
+    /// What can come behind it at the earliest: it begins where this ends, in no earlier epoch.
+    pub(crate) fn behind(&self) -> FrameMeta {
+        FrameMeta { base: self.end, last: self.end, epoch: self.last_epoch, max_timestamp: NO_TIME, len: 0 }
+    }
+
     /// Takes note of a frame that follows.
-    pub(crate) fn add(&mut self, meta: &watershed_storage::FrameMeta) {
+    pub(crate) fn add(&mut self, meta: &FrameMeta) {
         self.end = meta.last.plus(1);
         self.bytes += u64::from(meta.len);
         self.first_timestamp.get_or_insert(meta.max_timestamp);

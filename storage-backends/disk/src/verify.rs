@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use watershed_model::{LeaderEpoch, Offset, TopicIdPartition};
-use watershed_storage::Framing;
+use watershed_storage::{FrameMeta, Framing};
 
 use crate::codec::TEMP_SUFFIX;
 use crate::ends::{self, Known};
@@ -14,12 +14,14 @@ use crate::index::Index;
 use crate::recovery::{QUARANTINE_SUFFIX, STATE_SUFFIX};
 use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, file_name, parse_name};
 use crate::shared::DELETED_SUFFIX;
-use crate::state::Manifest;
+use crate::state::{Facts, Manifest};
 use crate::storage::{LOCK_NAME, OpenError, TOPICS_NAME};
 use crate::walk::{WalkError, Walker};
 
 /// Bytes read at a time.
 const SCAN_BYTES: usize = 1 << 20;
+/// Bytes read at a time to see one frame.
+const PEEK_BYTES: usize = 16 << 10;
 /// The largest state or index file that is read, in bytes.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 30;
 
@@ -37,8 +39,8 @@ pub enum Severity {
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
-    /// The partition.
-    pub partition: TopicIdPartition,
+    /// The partition, if it is one's.
+    pub partition: Option<TopicIdPartition>,
     /// The file.
     pub file: PathBuf,
     /// Where in the file, in bytes, if in one place.
@@ -97,6 +99,7 @@ struct Check<'a> {
 const TORN: &str =
     "if the broker did not end cleanly this is a torn tail: the next start cuts it, nobody was promised it";
 const RESTORE: &str = "the next start sets the damaged bytes aside in a .quarantine file and reports the offsets; restore them from a replica";
+const NOTED: &str = "nothing to do: without it the next start takes damage in that partition's tail for a torn write";
 const REBUILT: &str = "nothing to do: it is rebuilt when it is needed";
 
 /// Checks a data directory that no broker has open.
@@ -132,8 +135,15 @@ pub fn verify_on(
     };
     let partitions: Vec<TopicIdPartition> =
         entries.iter().filter(|e| e.dir).filter_map(|e| e.name.parse().ok()).collect();
-    let ends = ends::read(fs, dir).map_err(failed("reading its synced ends"))?;
+    let (ends, bad_notes) = ends::read(fs, dir).map_err(failed("reading its synced ends"))?;
     let mut check = Check { fs, framing, ends, summary: Summary::default(), total_bytes: 0, done_bytes: 0, progress };
+    for position in bad_notes {
+        let what = "a note of a synced end is torn or damaged".to_owned();
+        let file = dir.join(ends::FILE_NAME);
+        let finding =
+            Finding { severity: Severity::Note, partition: None, file, position: Some(position), what, advice: NOTED };
+        check.summary.findings.push(finding);
+    }
     for tp in &partitions {
         check.total_bytes += check.weigh(&topics.join(tp.to_string())).map_err(failed("measuring it"))?;
     }
@@ -155,7 +165,7 @@ impl Check<'_> {
     }
 
     fn find(&mut self, tp: TopicIdPartition, file: PathBuf, severity: Severity, what: String, advice: &'static str) {
-        self.summary.findings.push(Finding { severity, partition: tp, file, position: None, what, advice });
+        self.summary.findings.push(Finding { severity, partition: Some(tp), file, position: None, what, advice });
     }
 
     fn partition(&mut self, tp: TopicIdPartition, dir: &Path) -> io::Result<()> {
@@ -190,7 +200,11 @@ impl Check<'_> {
                 // Deleted; its file is about to go.
                 continue;
             }
-            let walked = self.segment(tp, dir, Offset(*base), next, epoch, safe)?;
+            let behind = match bases.get(n + 1) {
+                Some(next) => self.first_of(dir, Offset(*next))?,
+                None => self.known_end(manifest.as_ref(), dir, Offset(*base))?,
+            };
+            let walked = self.segment(tp, dir, Offset(*base), (next, epoch, behind), safe)?;
             if indexes.contains(base) {
                 self.index(tp, dir, Offset(*base), &walked)?;
             }
@@ -252,14 +266,27 @@ impl Check<'_> {
         Ok(newest)
     }
 
+    /// What can come at the earliest behind the last segment, if the state file knows of all of it.
+    fn known_end(&self, manifest: Option<&Manifest>, dir: &Path, base: Offset) -> io::Result<Option<FrameMeta>> {
+        let size = self.fs.open(&dir.join(file_name(base, LOG_SUFFIX)), OpenMode::Read)?.size()?;
+        let facts = manifest.and_then(|m| m.segments.last()).filter(|f| f.base == base && f.bytes == size);
+        Ok(facts.map(Facts::behind))
+    }
+
+    /// The first frame of a segment, if it is intact.
+    fn first_of(&self, dir: &Path, base: Offset) -> io::Result<Option<FrameMeta>> {
+        let file = self.fs.open(&dir.join(file_name(base, LOG_SUFFIX)), OpenMode::Read)?;
+        let size = file.size()?;
+        Ok(Walker::new(&*file, self.framing, 0, size, PEEK_BYTES).peek())
+    }
+
     /// Walks over one segment. After a bad place it goes on with the next intact frame.
     fn segment(
         &mut self,
         tp: TopicIdPartition,
         dir: &Path,
         base: Offset,
-        next: Offset,
-        epoch: LeaderEpoch,
+        (next, epoch, behind): (Offset, LeaderEpoch, Option<FrameMeta>),
         safe: Offset,
     ) -> io::Result<Walked> {
         let path = dir.join(file_name(base, LOG_SUFFIX));
@@ -267,6 +294,10 @@ impl Check<'_> {
         let size = file.size()?;
         let mut walker = Walker::new(&*file, self.framing, 0, size, SCAN_BYTES);
         walker.expect(next.max(base), epoch);
+        walker.expect_behind(behind);
+        if safe > base {
+            walker.expect_end(safe);
+        }
         let mut starts = Vec::new();
         loop {
             match walker.next_verified() {
@@ -282,8 +313,14 @@ impl Check<'_> {
                     let what = format!("at offset {expected}: {what}");
                     let (severity, advice) =
                         if promised { (Severity::Damage, RESTORE) } else { (Severity::Note, TORN) };
-                    let finding =
-                        Finding { severity, partition: tp, file: path.clone(), position: Some(pos), what, advice };
+                    let finding = Finding {
+                        severity,
+                        partition: Some(tp),
+                        file: path.clone(),
+                        position: Some(pos),
+                        what,
+                        advice,
+                    };
                     let intact = walker.find_intact()?;
                     self.summary.findings.push(if !promised && intact.is_some() {
                         // A torn tail has nothing intact behind it, or nobody was promised that either; say both.

@@ -38,6 +38,8 @@ pub(crate) struct Walker<'a> {
     epoch: LeaderEpoch,
     /// A frame is known to end here.
     end_known: Option<Offset>,
+    /// The frame behind the last one: the first of the next segment.
+    behind: Option<FrameMeta>,
     /// Bytes read from the file.
     pub(crate) read_bytes: u64,
 }
@@ -57,6 +59,7 @@ impl<'a> Walker<'a> {
             next: Offset(0),
             epoch: LeaderEpoch(i32::MIN),
             end_known: None,
+            behind: None,
             read_bytes: 0,
         }
     }
@@ -69,6 +72,16 @@ impl<'a> Walker<'a> {
     /// A frame is known to end at `end`: none that leaps over it is believed.
     pub(crate) fn expect_end(&mut self, end: Offset) {
         self.end_known = Some(end);
+    }
+
+    /// What follows the end is known: the last frame must not contradict it.
+    pub(crate) fn expect_behind(&mut self, behind: Option<FrameMeta>) {
+        self.behind = behind;
+    }
+
+    /// The frame at the position, if it is intact; the walker stays.
+    pub(crate) fn peek(&mut self) -> Option<FrameMeta> {
+        self.intact().ok().flatten()
     }
 
     /// What the next frame must not be below.
@@ -195,10 +208,13 @@ impl<'a> Walker<'a> {
     fn is_contradicted(&mut self, meta: &FrameMeta) -> Result<bool, WalkError> {
         let pos = self.pos;
         self.pos += u64::from(meta.len);
-        let behind = self.intact();
+        let behind = self.intact().map(|found| found.or(self.behind));
         self.pos = pos;
         match behind {
-            Ok(behind) => Ok(behind.is_some_and(|b| b.base <= meta.last || b.epoch < meta.epoch)),
+            // Only what leaps can be in the wrong: of two frames that contradict each other the other one may be it.
+            Ok(behind) => Ok(behind.is_some_and(|b| {
+                (meta.base > self.next && b.base <= meta.last) || (meta.epoch > self.epoch && b.epoch < meta.epoch)
+            })),
             Err(WalkError::Bad(_)) => Ok(false),
             Err(e) => Err(e),
         }

@@ -92,6 +92,7 @@ impl Log {
             active.dirty = false;
             active.index_saved = false;
             *active.segment.index.lock() = None;
+            active.segment.unchecked.cut(at.bytes);
             st.active_index = index;
             let failed = st.end_at(at.end, at);
             st.publish();

@@ -9,9 +9,10 @@
 //! - `state` is held for moments only, never over a system call (opening a cached file apart).
 //!
 //! They are taken in this order. `append.rs` appends and rolls, `round.rs` syncs and publishes, `checkpoint.rs` writes
-//! state files and serves blobs, `read.rs` reads, `cut.rs` truncates, resets, moves the start, closes and destroys.
+//! state files and serves blobs, `read.rs` reads, `check.rs` checks what is read, `cut.rs` truncates, resets, moves the start, closes and destroys.
 
 mod append;
+mod check;
 mod checkpoint;
 mod cut;
 mod read;
@@ -30,6 +31,8 @@ use watershed_storage::{
     Blob, Ends, FlushMode, Frame, FrameMeta, Framing, Fut, PartitionLog, Promise, Read, SegmentConfig, SegmentMeta,
     StorageError, Ticket,
 };
+
+pub(crate) use check::Unchecked;
 
 use crate::ends::Known;
 use crate::fs::FsFile;

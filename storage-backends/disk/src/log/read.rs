@@ -21,7 +21,7 @@ use crate::walk::{WalkError, Walker};
 /// Bytes read at a time while looking for a frame.
 const SEEK_BYTES: usize = 16 << 10;
 /// Bytes read at a time while walking over frames that are to be sent, and while fetching them.
-const FETCH_BYTES: usize = 256 << 10;
+pub(super) const FETCH_BYTES: usize = 256 << 10;
 /// The largest index file that is believed, in bytes.
 const INDEX_FILE_BYTES_MAX: u64 = 256 << 20;
 
@@ -36,14 +36,15 @@ struct Wish {
 }
 
 /// A run of frames in one segment.
-struct Span {
-    file: Arc<dyn FsFile>,
-    pos: u64,
-    len: u64,
+pub(super) struct Span {
+    pub(super) file: Arc<dyn FsFile>,
+    pub(super) pos: u64,
+    pub(super) len: u64,
 }
 
 /// Decides frame by frame what fits.
-struct Fit {
+#[derive(Clone)]
+pub(super) struct Fit {
     wish: Wish,
     taken: u64,
     any: bool,
@@ -54,7 +55,7 @@ impl Fit {
         Self { wish, taken: 0, any: false }
     }
 
-    fn take(&mut self, last: Offset, len: u32) -> bool {
+    pub(super) fn take(&mut self, last: Offset, len: u32) -> bool {
         let fits = self.taken + u64::from(len) <= self.wish.max;
         let take = last < self.wish.upto && (fits || (self.wish.min_one && !self.any));
         if take {
@@ -211,7 +212,7 @@ impl Log {
             if facts.end <= next || facts.bytes == 0 {
                 break;
             }
-            let found = self.span_in(&segment, &facts, cursor, next, &mut fit);
+            let found = self.intact_span_in(&segment, &facts, cursor, next, &mut fit);
             match found {
                 Ok((span, more)) => {
                     spans.extend(span);
@@ -220,6 +221,8 @@ impl Log {
                     }
                     next = facts.end;
                 }
+                // What lies before the damage stands; the next read begins with it and says so.
+                Err(StorageError::Corrupt { .. }) if !spans.is_empty() => break,
                 Err(e) => {
                     // A cut or a deletion while we looked: what was found before it stands.
                     let st = self.state.lock();
@@ -236,7 +239,7 @@ impl Log {
     }
 
     /// The run of frames in one segment that a read takes, and whether the next segment may add to it.
-    fn span_in(
+    pub(super) fn span_in(
         self: &Arc<Self>,
         segment: &Arc<Segment>,
         facts: &Facts,
@@ -278,7 +281,7 @@ impl Log {
     }
 
     /// Asks a segment's index, loading or rebuilding it where it is not at hand.
-    fn seek(
+    pub(super) fn seek(
         self: &Arc<Self>,
         segment: &Arc<Segment>,
         facts: &Facts,
@@ -355,10 +358,20 @@ impl Log {
         let (begin, mut before) = index.entries.pop().map_or((0, NO_TIME), |e| (e.pos, e.time_before));
         index.to_pos = begin;
         let mut walker = Walker::new(&*file, &*self.framing, begin, to, SEEK_BYTES);
-        while let Some((meta, pos)) = walker.next_head().map_err(|e| walk_error(e, segment, &walker))? {
-            index.add(&meta, pos, before, interval);
-            before = before.max(meta.max_timestamp);
+        loop {
+            match walker.next_head() {
+                Ok(Some((meta, pos))) => {
+                    index.add(&meta, pos, before, interval);
+                    before = before.max(meta.max_timestamp);
+                }
+                Ok(None) => break,
+                // A shortcut past the damage, for those who read what lies behind it.
+                Err(WalkError::Bad(_)) if walker.find_intact().is_ok_and(|found| found.is_some()) => {}
+                Err(WalkError::Bad(_)) => break,
+                Err(e) => return Err(walk_error(e, segment, &walker)),
+            }
         }
+        index.to_pos = to;
         Ok(index)
     }
 
@@ -447,7 +460,7 @@ impl Log {
     }
 }
 
-fn walk_error(error: WalkError, segment: &Segment, walker: &Walker<'_>) -> StorageError {
+pub(super) fn walk_error(error: WalkError, segment: &Segment, walker: &Walker<'_>) -> StorageError {
     match error {
         WalkError::Io(e) => StorageError::io(format!("reading {}", segment.path().display()), e),
         WalkError::Bad(reason) => {

@@ -7,6 +7,7 @@ mod damage;
 mod failure;
 mod kill;
 mod model;
+mod rot;
 
 use std::path::Path;
 use std::sync::Arc;
