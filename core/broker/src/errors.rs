@@ -39,6 +39,14 @@ pub(crate) fn storage_code(error: &StorageError) -> ErrorCode {
     }
 }
 
+/// The code for a failed read of records.
+///
+/// Damaged records are CORRUPT_MESSAGE: consumers raise it, so that somebody decides to go on behind the damage, where
+/// KAFKA_STORAGE_ERROR would be retried for ever.
+pub(crate) fn read_code(error: &StorageError) -> ErrorCode {
+    if matches!(error, StorageError::Corrupt { .. }) { ErrorCode::CorruptMessage } else { storage_code(error) }
+}
+
 /// The code for a request that the controller refused.
 pub(crate) fn controller_code(error: &ControllerError) -> ErrorCode {
     match error {

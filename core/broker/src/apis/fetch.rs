@@ -19,7 +19,7 @@ use watershed_protocol::{ErrorCode, Records};
 
 use super::Call;
 use crate::Broker;
-use crate::errors::{log_code, storage_code};
+use crate::errors::{log_code, read_code};
 use crate::fetch_session::{FetchKey, Found, Wanted};
 use crate::metrics::count_error;
 use crate::partition::Partition;
@@ -243,7 +243,7 @@ impl<'a> Poll<'a> {
             } else {
                 read.pieces().await.map_err(|error| {
                     tracing::warn!(topic = %topic.name(), partition = key.partition, %error, "a read failed");
-                    storage_code(&error)
+                    read_code(&error)
                 })?
             };
             (start, high, stable, upto, pieces)
