@@ -27,9 +27,12 @@ BURST_SECONDS_MAX = 5
 SETTLE_SECONDS = 60
 
 
-def burst_until_loaded(loads, chance):
+def burst_until_loaded(broker, loads, chance):
     """All clients at full speed until enough requests wait for their answer; how many, just before the kill."""
     loads.burst()
+    if broker.valve:
+        # What is written from here on is not answered: it will all be sent again.
+        broker.valve.shut()
     time.sleep(chance.uniform(0.1, 0.4))
     deadline = time.monotonic() + BURST_SECONDS_MAX
     while True:
@@ -58,20 +61,21 @@ def kill_rounds(broker, loads, world, rounds, chance):
     for number in range(rounds):
         loads.pace(PACE)
         time.sleep(chance.uniform(0.2, 1.0))
-        in_flight.append(burst_until_loaded(loads, chance))
+        held = ", its syncs held" if broker.valve else ""
+        in_flight.append(burst_until_loaded(broker, loads, chance))
         broker.kill()
         checks = world.checks
         loads.pace(PACE)
-        broker.start()
+        broker.start(with_valve=chance.random() < 0.3)
         for _ in range([0, 0, 1, 0, 2][number % 5]):
             time.sleep(broker.startup_seconds * chance.uniform(0.05, 0.6))
             in_recovery += not broker.accepts()
             broker.kill()
-            broker.start()
+            broker.start(with_valve=chance.random() < 0.3)
         broker.wait_ready()
         wait_for_clients(loads, world, checks)
         print(f"  kill {number + 1}: in flight {' + '.join(map(str, in_flight[-1]))}, "
-              f"ready after {broker.startup_seconds * 1000:.0f} ms", flush=True)
+              f"ready after {broker.startup_seconds * 1000:.0f} ms" + held, flush=True)
     return in_flight, in_recovery
 
 

@@ -8,7 +8,10 @@ import subprocess
 import sys
 import time
 
+from fdatasync import Valve
+
 HERE = os.path.dirname(os.path.abspath(__file__))
+SHIM = [sys.executable, os.path.join(HERE, "fdatasync.py")]
 ENV_SH = os.path.join(HERE, "..", "..", "clients", "lib", "env.sh")
 START_SECONDS = 60
 # How often retention looks; a broker that is judged leaves everything where it found it.
@@ -31,7 +34,7 @@ def free_port():
 class Broker:
     """The binary under test on one data directory."""
 
-    def __init__(self, binary, directory, log, port=None, no_sync=False, valve=None, judged=False):
+    def __init__(self, binary, directory, log, port=None, no_sync=False, judged=False):
         self.port, self.log = port or free_port(), log
         self.bootstrap = f"127.0.0.1:{self.port}"
         listener = f'listeners=[{{name="PLAINTEXT",address="127.0.0.1:{self.port}"}}]'
@@ -39,22 +42,21 @@ class Broker:
         self.command += ["--set", f"http.address=127.0.0.1:{free_port()}"]
         retention = RETENTION_OF_JUDGED_MS if judged else RETENTION_MS
         self.command += ["--set", f'kafka."log.retention.check.interval.ms"={retention}']
-        shim = [sys.executable, os.path.join(HERE, "fdatasync.py")]
         if no_sync:
-            self.command = shim + ["no-op"] + self.command
-        self.valve = valve
-        if valve is not None:
-            self.command = shim + ["ask", str(valve.theirs.fileno())] + self.command
-        self.process = None
+            self.command = SHIM + ["no-op"] + self.command
+        self.process = self.valve = None
         self.startup_seconds = 0.2
 
-    def start(self):
+    def start(self, with_valve=False):
+        """With a valve its fdatasync calls can be held: see `fdatasync.Valve`."""
+        self.valve = Valve() if with_valve else None
+        asked = [self.valve.theirs.fileno()] if with_valve else []
+        shim = SHIM + ["ask", str(asked[0])] if with_valve else []
         with open(self.log, "ab") as log:
-            passed = [self.valve.theirs.fileno()] if self.valve else []
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, preexec_fn=die_with_parent,
-                                            pass_fds=passed)
-        if self.valve:
-            self.valve.open()
+            self.process = subprocess.Popen(shim + self.command, stdout=log, stderr=log, preexec_fn=die_with_parent,
+                                            pass_fds=asked)
+        if with_valve:
+            self.valve.attach()
 
     def accepts(self):
         try:

@@ -9,6 +9,7 @@ Nothing else is touched: fsync (of directories) works as ever.
 
 import array
 import ctypes
+import errno
 import fcntl
 import os
 import platform
@@ -59,35 +60,57 @@ def install(action, flags=0):
 
 
 class Valve:
-    """Lets a program's fdatasync through, or holds every one of them until the program is killed."""
+    """Lets a program's fdatasync through, or holds every one of them until it is opened again or the program killed."""
 
     def __init__(self):
         self.ours, self.theirs = socket.socketpair()
         self.theirs.set_inheritable(True)
-        self.shut, self.held = threading.Event(), 0
+        self.lock, self.is_shut, self.held, self.listener = threading.Lock(), False, [], None
 
-    def open(self):
+    def attach(self):
         """Takes the listener from the program, which was started, and lets through what it asks for."""
         self.theirs.close()
         _, fds, _, _ = socket.recv_fds(self.ours, 1, 1)
-        threading.Thread(target=self._serve, args=(fds[0],), daemon=True).start()
+        self.ours.close()
+        self.listener = fds[0]
+        threading.Thread(target=self._serve, daemon=True).start()
 
-    def _serve(self, listener):
+    def shut(self):
+        with self.lock:
+            self.is_shut = True
+
+    def open(self):
+        with self.lock:
+            self.is_shut = False
+            held, self.held = self.held, []
+            for question in held:
+                self._let_through(question)
+
+    def _let_through(self, question):
+        try:
+            fcntl.ioctl(self.listener, NOTIF_SEND, struct.pack("=QqiI", question, 0, 0, CONTINUE))
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EBADF):  # the thread that asked is gone, or the program
+                raise
+
+    def _serve(self):
         poll = select.poll()
-        poll.register(listener, select.POLLIN)
-        while True:
-            if poll.poll()[0][1] & select.POLLHUP:
-                os.close(listener)
-                return
-            question = array.array("b", bytes(NOTIF_BYTES))
+        poll.register(self.listener, select.POLLIN)
+        while not poll.poll()[0][1] & select.POLLHUP:
+            asked = array.array("b", bytes(NOTIF_BYTES))
             try:
-                fcntl.ioctl(listener, NOTIF_RECV, question, True)
-                if self.shut.is_set():
-                    self.held += 1
-                    continue
-                fcntl.ioctl(listener, NOTIF_SEND, struct.pack("=QqiI", *struct.unpack_from("=Q", question), 0, 0, CONTINUE))
+                fcntl.ioctl(self.listener, NOTIF_RECV, asked, True)
             except FileNotFoundError:
-                continue  # the thread that asked is gone
+                continue
+            question = struct.unpack_from("=Q", asked)[0]
+            with self.lock:
+                if self.is_shut:
+                    self.held.append(question)
+                else:
+                    self._let_through(question)
+        with self.lock:
+            os.close(self.listener)
+            self.held, self.listener = [], -1
 
 
 def main():

@@ -9,7 +9,6 @@ import os
 import time
 
 from broker import Broker
-from fdatasync import Valve
 from world import batches, wire
 
 TOPIC = "retry"
@@ -27,10 +26,10 @@ class Case:
         self.no_sync = no_sync
         self.producer, self.failed = None, []
 
-    def broker(self, disk, valve=None, no_sync=False):
+    def broker(self, disk, with_valve=False, no_sync=False):
         broker = Broker(self.binary, os.path.join(disk.directory, "data"), os.path.join(self.work, "retry.log"),
-                        no_sync=no_sync, valve=valve)
-        broker.start()
+                        no_sync=no_sync)
+        broker.start(with_valve)
         return broker.wait_ready(), wire.Connection(broker.bootstrap, self.protocol)
 
     def frame(self, connection, partition, sequence):
@@ -72,18 +71,17 @@ class Case:
 
     def leave_in_page_cache(self, disk):
         """A broker that is killed with everything written, nothing synced and nothing answered."""
-        valve = Valve()
-        broker, connection = self.broker(disk, valve)
+        broker, connection = self.broker(disk, with_valve=True)
         self.prepare(connection)
-        valve.shut.set()
+        broker.valve.shut()
         for partition, (durable, more) in enumerate(PARTITIONS):
             for sequence in range(durable, durable + more):
                 connection.send_raw(self.frame(connection, partition, sequence))
         data, deadline = os.path.join(disk.directory, "data"), time.monotonic() + HELD_SECONDS_MAX
         wanted = sum(sum(numbers) for numbers in PARTITIONS) * len(VALUE)
-        while bytes_under(data) < wanted or not valve.held:
+        while bytes_under(data) < wanted or not broker.valve.held:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"retry: {bytes_under(data)} bytes written of {wanted}, {valve.held} syncs held")
+                raise RuntimeError(f"retry: {bytes_under(data)} bytes written of {wanted}, {len(broker.valve.held)} syncs held")
             time.sleep(0.05)
         connection.sock.settimeout(0.3)
         try:

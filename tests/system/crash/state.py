@@ -64,6 +64,13 @@ class State:
             floors = self.topics[name].floors
             floors[given["partition"]] = max(answer, floors.get(given["partition"], 0))
 
+    def forget_tail(self, name, partition, end):
+        """A power cut may take the end of a topic that is not synced, and only the end: how many records went."""
+        topic = self.topics[name]
+        kept = [acked for acked in topic.acked if acked[0] != partition or acked[1] < end]
+        gone, topic.acked = len(topic.acked) - len(kept), kept
+        return gone
+
     def settle(self, shown):
         """The pending operation, judged by what the broker shows: `{name: (id, partitions, configs)}`."""
         operation, self.pending = self.pending, None

@@ -40,13 +40,15 @@ class Unanswered(RuntimeError):
 
 
 class World:
-    def __init__(self, bootstrap, protocol, seed, state=None):
+    def __init__(self, bootstrap, protocol, seed, state=None, power_cuts=False):
         self.bootstrap, self.protocol = bootstrap, protocol
         self.state = state or State()
         self.chance = random.Random(seed)
         self.connection, self.problems, self.count = None, [], 0
         self.gate, self.stop, self.thread = threading.Lock(), threading.Event(), None
         self.checks, self.loaded = 0, []
+        # Whether a topic that is not synced may lose its tail, and how much of such tails went.
+        self.power_cuts, self.tails = power_cuts, 0
 
     # Requests
 
@@ -101,6 +103,10 @@ class World:
         shown = self.shown()
         with self.gate:
             self.state.settle(shown)
+        for name, topic in self.state.topics.items() if self.power_cuts else []:
+            if topic.configs.get("watershed.flush") == "relaxed" and name in shown:
+                for partition in range(topic.partitions):
+                    self.tails += self.state.forget_tail(name, partition, self.offset(name, partition, LATEST))
         floors = [(n, p) for n, t in self.state.topics.items() if n in shown for p in t.floors]
         starts = {(name, partition): self.offset(name, partition, EARLIEST) for name, partition in floors}
         wrong = self.state.differences(shown, starts)
@@ -186,7 +192,8 @@ class World:
     def produce(self, name, partition):
         self.count += 1
         number = self.count
-        value = f"{self.state.topics[name].owner}-{number}-".encode() + b"." * self.chance.randrange(10, 3000)
+        longest = 60_000 if name in RELAXED_TOPICS else 3000
+        value = f"{self.state.topics[name].owner}-{number}-".encode() + b"." * self.chance.randrange(10, longest)
 
         def request():
             records = batches.build([(None, value)], timestamp=int(time.time() * 1000))
@@ -260,6 +267,8 @@ class World:
         name = f"chaos-{chance.randrange(CHAOS_TOPICS)}"
         if kind == "cut":
             name = chance.choice([name, "cut", "cut"])
+        if kind == "produce" and "relaxed" in topics and "relaxed" not in self.loaded and chance.random() < 0.4:
+            name = "relaxed"
         if kind in ("look", "read"):
             name = chance.choice(self.loaded)
         if name not in topics:
