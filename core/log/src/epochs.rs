@@ -56,10 +56,10 @@ impl LeaderEpochCache {
 
     /// Where `epoch` ended in a log that ends at `log_end`, with the epoch that the answer is about: the newest epoch ends with
     /// the log; an older one where its successor began; one that this log never saw is answered with the nearest older
-    /// one. `None` for an epoch above the newest.
+    /// one. `None` for an epoch above the newest, and for -1, which is none.
     #[must_use]
     pub fn end_offset_for(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<(LeaderEpoch, Offset)> {
-        if epoch.0 < 0 {
+        if epoch.0 == -1 {
             return None;
         }
         if self.latest().is_some_and(|last| last.epoch == epoch) {

@@ -64,6 +64,9 @@ pub enum DecodeErrorKind {
     /// A variable-length number with more than 32 bits.
     #[error("the variable-length number is too long")]
     BadVarint,
+    /// A text of more than 32,767 bytes.
+    #[error("the text of {0} bytes is longer than the 32767 that a text may have")]
+    TextTooLong(usize),
     /// A text that is not UTF-8.
     #[error("the text is not UTF-8")]
     BadText,

@@ -224,9 +224,14 @@ impl Reader {
         }
     }
 
+    /// No text is longer than the older form can say, also where the form could.
     fn string_length(&mut self, context: Context) -> Result<Option<usize>> {
         if context.flexible() {
-            return self.compact_length();
+            let length = self.compact_length()?;
+            return match length {
+                Some(n) if n > i16::MAX as usize => Err(self.error(DecodeErrorKind::TextTooLong(n))),
+                length => Ok(length),
+            };
         }
         let length = self.i16()?;
         self.length(i32::from(length))

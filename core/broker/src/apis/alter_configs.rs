@@ -23,7 +23,7 @@ pub(super) async fn replace(call: &Call<'_>, request: plain::AlterConfigsRequest
     for resource in request.resources {
         let configs: Vec<_> = resource.configs.into_iter().map(|config| (config.name, config.value)).collect();
         let storage = configs.iter().find(|(name, _)| name == STORAGE_CONFIG).map(|(_, value)| value.as_deref());
-        let work = target(resource.resource_type, &resource.resource_name)
+        let work = target(call, resource.resource_type, &resource.resource_name)
             .and_then(|target| keep_storage(call, &target, Some(storage.flatten())).map(|()| target))
             .map(|target| ReplaceConfigs { target, configs });
         items.push(Item { kind: resource.resource_type, name: resource.resource_name, work });
@@ -46,7 +46,7 @@ pub(super) async fn incremental(
     let mut items: Vec<Item<IncrementalAlter>> = Vec::new();
     for resource in request.resources {
         let ops: Result<Vec<_>, Refusal> = resource.configs.into_iter().map(operation).collect();
-        let work = target(resource.resource_type, &resource.resource_name).and_then(|target| {
+        let work = target(call, resource.resource_type, &resource.resource_name).and_then(|target| {
             let ops = ops?;
             for (name, op) in &ops {
                 if name == STORAGE_CONFIG {
@@ -105,12 +105,16 @@ fn join(items: Vec<Item<()>>, mut replies: impl Iterator<Item = Result<(), Contr
     items.into_iter().map(answer).collect()
 }
 
-fn target(kind: i8, name: &str) -> Result<ConfigTarget, Refusal> {
+fn target(call: &Call<'_>, kind: i8, name: &str) -> Result<ConfigTarget, Refusal> {
     match kind {
         TOPIC => Ok(ConfigTarget::Topic(name.to_owned())),
         BROKER if name.is_empty() => Ok(ConfigTarget::BrokerDefault),
         BROKER => match name.parse() {
-            Ok(id) => Ok(ConfigTarget::Broker(BrokerId(id))),
+            Ok(id) if BrokerId(id) == call.broker.node_id() => Ok(ConfigTarget::Broker(BrokerId(id))),
+            Ok(_) => {
+                let own = call.broker.node_id();
+                Err((ErrorCode::InvalidRequest, format!("Unexpected broker id, expected {own}, but received {name}.")))
+            }
             Err(_) => Err((ErrorCode::InvalidRequest, format!("A broker's id is a number, not {name:?}."))),
         },
         BROKER_LOGGER | CLIENT_METRICS | GROUP => {

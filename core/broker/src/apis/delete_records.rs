@@ -30,7 +30,9 @@ pub(super) async fn handle(call: &Call<'_>, request: DeleteRecordsRequest) -> De
                 error_code: code.into(),
             });
         }
-        topics.push(DeleteRecordsTopicResult { name: topic.name, partitions });
+        if !partitions.is_empty() {
+            topics.push(DeleteRecordsTopicResult { name: topic.name, partitions });
+        }
     }
     DeleteRecordsResponse { throttle_time_ms: 0, topics }
 }

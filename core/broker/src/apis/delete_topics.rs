@@ -1,5 +1,7 @@
 //! DeleteTopics, by name or by id.
 
+use std::collections::BTreeMap;
+
 use watershed_controller::TopicRef;
 use watershed_model::TopicId;
 use watershed_protocol::ErrorCode;
@@ -45,6 +47,8 @@ pub(super) async fn handle(call: &Call<'_>, request: DeleteTopicsRequest) -> Del
             (None, false) => topics.push(TopicRef::Id(topic.topic_id)),
         }
     }
+    let mut topics = topics;
+    refuse_both(call, &mut topics, &mut responses);
     let deleted = call.broker.controller().delete_topics(topics.clone()).await;
     let replies = topics.into_iter().zip(each(deleted));
     for (topic, reply) in first_of_each(replies, |(topic, _)| topic.clone()) {
@@ -64,6 +68,27 @@ pub(super) async fn handle(call: &Call<'_>, request: DeleteTopicsRequest) -> Del
         });
     }
     DeleteTopicsResponse { throttle_time_ms: 0, responses }
+}
+
+/// A topic that is named by its name and by its id is not deleted at all; one answer, with both, says so.
+fn refuse_both(call: &Call<'_>, topics: &mut Vec<TopicRef>, responses: &mut Vec<DeletableTopicResult>) {
+    let image = call.broker.image();
+    let id_of = |name: &str| image.topic_by_name(name).map(|topic| topic.id());
+    let twice: BTreeMap<TopicId, String> = topics
+        .iter()
+        .filter_map(|topic| match topic {
+            TopicRef::Name(name) => Some((id_of(name).filter(|id| topics.contains(&TopicRef::Id(*id)))?, name.clone())),
+            TopicRef::Id(_) => None,
+        })
+        .collect();
+    topics.retain(|topic| match topic {
+        TopicRef::Name(name) => !twice.values().any(|other| other == name),
+        TopicRef::Id(id) => !twice.contains_key(id),
+    });
+    let message = "The provided topic name maps to an ID that was already supplied.";
+    responses.extend(twice.into_iter().map(|(topic_id, name)| {
+        failed(DeleteTopicState { name: Some(name), topic_id }, ErrorCode::InvalidRequest, message)
+    }));
 }
 
 fn failed(topic: DeleteTopicState, code: ErrorCode, message: &str) -> DeletableTopicResult {

@@ -14,7 +14,15 @@ const BROKER: i8 = 4;
 /// The first version that carries types and documentation.
 const TYPES_SINCE: i16 = 3;
 
+/// Every type that Kafka 4.2 knows.
+const TYPES: [i8; 5] = [TOPIC, BROKER, 8, 16, 32];
+
 pub(super) async fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+    // One type that nobody knows makes the whole request wrong.
+    if let Some(unknown) = request.resources.iter().map(|resource| resource.resource_type).find(|t| !TYPES.contains(t))
+    {
+        return refused(&request, &format!("Unexpected resource type {unknown}."));
+    }
     let results = request.resources.iter().map(|resource| {
         let described = match resource.resource_type {
             TOPIC => topic(call, resource),
@@ -39,6 +47,17 @@ pub(super) async fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> 
             resource_name: resource.resource_name.clone(),
             configs: entries.map(|entry| answer(call.version, &request, entry)).collect(),
         }
+    });
+    DescribeConfigsResponse { throttle_time_ms: 0, results: results.collect() }
+}
+
+fn refused(request: &DescribeConfigsRequest, message: &str) -> DescribeConfigsResponse {
+    let results = request.resources.iter().map(|resource| DescribeConfigsResult {
+        error_code: ErrorCode::InvalidRequest.into(),
+        error_message: Some(message.to_owned()),
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name.clone(),
+        configs: Vec::new(),
     });
     DescribeConfigsResponse { throttle_time_ms: 0, results: results.collect() }
 }

@@ -13,28 +13,37 @@ use super::Call;
 /// Where Kafka's tools look for the metadata log: one partition.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 const METADATA_PARTITION: i32 = 0;
+/// The first version with messages.
+const MESSAGES_SINCE: i16 = 2;
 /// The first version that lists the nodes.
 const NODES_SINCE: i16 = 2;
 
 pub(super) async fn handle(call: &Call<'_>, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
+    // Only the one partition can be asked for: whatever else stands beside it makes the request wrong as a whole.
+    let good = match &request.topics[..] {
+        [topic] => {
+            topic.topic_name == METADATA_TOPIC
+                && topic.partitions.iter().map(|partition| partition.partition_index).eq([METADATA_PARTITION])
+        }
+        _ => false,
+    };
+    let message = (call.version >= MESSAGES_SINCE).then(|| ErrorCode::UnknownTopicOrPartition.message().to_owned());
+    let answer = |partition_index| match good {
+        true => quorum(call),
+        false => PartitionDataResponse {
+            partition_index,
+            error_code: ErrorCode::UnknownTopicOrPartition.into(),
+            error_message: message.clone(),
+            ..PartitionDataResponse::default()
+        },
+    };
     let topics = request.topics.into_iter().map(|topic| TopicDataResponse {
-        partitions: topic
-            .partitions
-            .iter()
-            .map(|partition| match (topic.topic_name.as_str(), partition.partition_index) {
-                (METADATA_TOPIC, METADATA_PARTITION) => quorum(call),
-                (_, partition_index) => PartitionDataResponse {
-                    partition_index,
-                    error_code: ErrorCode::UnknownTopicOrPartition.into(),
-                    ..PartitionDataResponse::default()
-                },
-            })
-            .collect(),
+        partitions: topic.partitions.iter().map(|partition| answer(partition.partition_index)).collect(),
         topic_name: topic.topic_name,
     });
     // Java's admin client takes listener names in upper case only.
     let mut response = DescribeQuorumResponse { topics: topics.collect(), ..DescribeQuorumResponse::default() };
-    if call.version >= NODES_SINCE {
+    if good && call.version >= NODES_SINCE {
         let image = call.broker.image();
         let node = |broker: &watershed_metadata::Broker| Node {
             node_id: broker.broker.0,

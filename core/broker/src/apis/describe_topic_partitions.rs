@@ -68,8 +68,9 @@ fn failed(code: ErrorCode, name: String) -> DescribeTopicPartitionsResponseTopic
     DescribeTopicPartitionsResponseTopic {
         error_code: code.into(),
         is_internal: is_internal(&name),
+        // Nobody may do anything with a topic that has no name.
+        topic_authorized_operations: if name.is_empty() { NO_OPERATIONS } else { TOPIC_OPERATIONS },
         name: Some(name),
-        topic_authorized_operations: TOPIC_OPERATIONS,
         ..Default::default()
     }
 }

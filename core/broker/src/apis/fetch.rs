@@ -17,7 +17,7 @@ use watershed_protocol::messages::fetch::{
 };
 use watershed_protocol::{ErrorCode, Records};
 
-use super::Call;
+use super::{Call, is_isolation_level};
 use crate::Broker;
 use crate::errors::{log_code, read_code};
 use crate::fetch_session::{FetchKey, Found, Wanted};
@@ -34,6 +34,9 @@ const STORAGE_ERROR_SINCE: i16 = 6;
 const READ_COMMITTED: i8 = 1;
 
 pub(super) async fn handle(call: &Call<'_>, request: FetchRequest) -> FetchResponse {
+    if !is_isolation_level(request.isolation_level) {
+        return FetchResponse { error_code: ErrorCode::InvalidRequest.into(), ..FetchResponse::default() };
+    }
     let (wanted, forgotten) = keys(&request);
     let sessions = call.broker.sessions();
     let now = call.broker.clock().elapsed();
@@ -42,11 +45,16 @@ pub(super) async fn handle(call: &Call<'_>, request: FetchRequest) -> FetchRespo
         Ok(begun) => begun,
         Err(code) => return FetchResponse { error_code: code.into(), ..FetchResponse::default() },
     };
-    let answers = Poll::new(call, &request, wanted).run().await;
+    let is_replica = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
+    let mut answers = Poll::new(call, &request, wanted, is_replica).run().await;
+    if answers.iter().any(Answer::is_unknown) {
+        // Kafka tells of what does not exist behind everything else.
+        answers.sort_by_key(Answer::is_unknown);
+    }
     let facts: Vec<_> = answers.iter().map(|answer| (answer.key.clone(), answer.wanted, found(&answer.data))).collect();
     let now = call.broker.clock().elapsed();
     match sessions.finish(&context, &facts, || call.broker.random_u32(), now) {
-        Ok((session_id, keep)) => respond(call, session_id, answers, &keep),
+        Ok((session_id, keep)) => respond(call, session_id, answers, &keep, is_replica),
         Err((code, session_id)) => FetchResponse { error_code: code.into(), session_id, ..FetchResponse::default() },
     }
 }
@@ -61,7 +69,8 @@ fn keys(request: &FetchRequest) -> (Vec<(FetchKey, Wanted)>, Vec<FetchKey>) {
             let want = Wanted {
                 fetch_offset: partition.fetch_offset,
                 max_bytes: partition.partition_max_bytes,
-                current_leader_epoch: partition.current_leader_epoch,
+                // Every negative epoch is none here; ListOffsets and OffsetForLeaderEpoch know only -1 as that.
+                current_leader_epoch: partition.current_leader_epoch.max(-1),
                 last_fetched_epoch: partition.last_fetched_epoch,
             };
             match places.get(&key) {
@@ -95,6 +104,14 @@ struct Answer {
     upto: Offset,
 }
 
+impl Answer {
+    /// Whether there is no such topic or partition.
+    fn is_unknown(&self) -> bool {
+        let code = ErrorCode::from_code(self.data.error_code);
+        matches!(code, Some(ErrorCode::UnknownTopicId | ErrorCode::UnknownTopicOrPartition))
+    }
+}
+
 fn found(data: &PartitionData) -> Found {
     Found {
         error: data.error_code != 0,
@@ -125,7 +142,7 @@ impl Listener for Wake {
 }
 
 impl<'a> Poll<'a> {
-    fn new(call: &'a Call<'a>, request: &FetchRequest, wanted: Vec<(FetchKey, Wanted)>) -> Self {
+    fn new(call: &'a Call<'a>, request: &FetchRequest, wanted: Vec<(FetchKey, Wanted)>, is_replica: bool) -> Self {
         let max_bytes =
             u32::try_from(request.max_bytes).unwrap_or(0).min(call.broker.config().settings().fetch_max_bytes);
         let committed = request.isolation_level == READ_COMMITTED;
@@ -133,7 +150,7 @@ impl<'a> Poll<'a> {
             call,
             wanted,
             bound: if committed { Bound::LastStable } else { Bound::HighWatermark },
-            is_replica: request.replica_id >= 0 || request.replica_state.replica_id >= 0,
+            is_replica,
             max_bytes,
             min_bytes: usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes as usize),
             max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
@@ -228,7 +245,7 @@ impl<'a> Poll<'a> {
             // No broker follows this one: nobody may read as a replica does.
             return Err(ErrorCode::NotLeaderOrFollower);
         }
-        if let Some(diverging) = diverging(&partition, wanted) {
+        if let Some(diverging) = diverging(&partition, wanted)? {
             let data = PartitionData { diverging_epoch: diverging, ..self.marks(&partition) };
             let upto = partition.log.high_watermark();
             return Ok((data, partition, upto));
@@ -275,17 +292,19 @@ impl<'a> Poll<'a> {
 }
 
 /// Where the client's log and ours part ways, if the client says what it last fetched (KIP-595).
-fn diverging(partition: &Partition, wanted: &Wanted) -> Option<EpochEndOffset> {
+fn diverging(partition: &Partition, wanted: &Wanted) -> Result<Option<EpochEndOffset>, ErrorCode> {
     if wanted.last_fetched_epoch < 0 {
-        return None;
+        return Ok(None);
     }
-    let (epoch, end) = partition.log.end_offset_for_epoch(LeaderEpoch(wanted.last_fetched_epoch))?;
-    (epoch.0 < wanted.last_fetched_epoch || end.0 < wanted.fetch_offset)
-        .then_some(EpochEndOffset { epoch: epoch.0, end_offset: end.0 })
+    let ended = partition.log.end_offset_for_epoch(LeaderEpoch(wanted.last_fetched_epoch));
+    // Of an epoch that this log has not reached nobody can say where it ended.
+    let (epoch, end) = ended.ok_or(ErrorCode::OffsetOutOfRange)?;
+    let parted = epoch.0 < wanted.last_fetched_epoch || end.0 < wanted.fetch_offset;
+    Ok(parted.then_some(EpochEndOffset { epoch: epoch.0, end_offset: end.0 }))
 }
 
 /// Puts the answers of each topic together, in the order in which topics first appear.
-fn respond(call: &Call<'_>, session_id: i32, answers: Vec<Answer>, keep: &[bool]) -> FetchResponse {
+fn respond(call: &Call<'_>, session_id: i32, answers: Vec<Answer>, keep: &[bool], is_replica: bool) -> FetchResponse {
     let mut response = FetchResponse { session_id, ..FetchResponse::default() };
     let mut places = HashMap::new();
     let mut leaders = Vec::new();
@@ -307,6 +326,8 @@ fn respond(call: &Call<'_>, session_id: i32, answers: Vec<Answer>, keep: &[bool]
         let rack = call.broker.image().broker(id).and_then(|broker| broker.rack.clone());
         Some(NodeEndpoint { node_id: id.0, host, port, rack })
     };
+    // A broker that follows knows the addresses of the others.
+    leaders.retain(|_| !is_replica);
     response.node_endpoints = leaders.into_iter().filter_map(endpoint).collect();
     response
 }

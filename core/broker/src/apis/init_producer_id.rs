@@ -19,6 +19,10 @@ pub(super) async fn handle(call: &Call<'_>, request: InitProducerIdRequest) -> I
         // A retriable code would keep the producer trying for ever.
         Some(_) => return failed(ErrorCode::TransactionalIdAuthorizationFailed),
     }
+    // Either both are known from before, or neither is.
+    if (request.producer_id == -1) != (request.producer_epoch == -1) {
+        return failed(ErrorCode::InvalidRequest);
+    }
     match call.broker.next_producer_id().await {
         Ok(id) => InitProducerIdResponse { producer_id: id.0, producer_epoch: 0, ..InitProducerIdResponse::default() },
         Err(error) => failed(controller_code(&error)),

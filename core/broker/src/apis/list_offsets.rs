@@ -11,7 +11,7 @@ use watershed_protocol::messages::list_offsets::{
     ListOffsetsTopicResponse,
 };
 
-use super::{Call, first_of_each};
+use super::{Call, first_of_each, is_isolation_level};
 use crate::Broker;
 use crate::errors::log_code;
 
@@ -23,6 +23,7 @@ const SPECIAL_SINCE: [(i64, i16); 4] = [(-3, 7), (-4, 8), (-5, 9), (-6, 11)];
 
 pub(super) async fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let image = call.broker.image();
+    let wrong = !is_isolation_level(request.isolation_level);
     let bound = if request.isolation_level == READ_COMMITTED { Bound::LastStable } else { Bound::HighWatermark };
     let mut named: HashMap<(String, i32), usize> = HashMap::new();
     for topic in &request.topics {
@@ -35,9 +36,9 @@ pub(super) async fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> List
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in first_of_each(topic.partitions.into_iter(), |partition| partition.partition_index) {
             let twice = named.get(&(topic.name.to_string(), partition.partition_index)).is_some_and(|n| *n > 1);
-            let found = match twice {
+            let found = match wrong || twice {
                 true => Err(ErrorCode::InvalidRequest),
-                false => look_up(call, &image, &topic.name, &partition, bound, request.replica_id).await,
+                false => look_up(call, &image, &topic.name, &partition, bound).await,
             };
             partitions.push(found.unwrap_or_else(|code| ListOffsetsPartitionResponse {
                 partition_index: partition.partition_index,
@@ -47,7 +48,9 @@ pub(super) async fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> List
                 ..ListOffsetsPartitionResponse::default()
             }));
         }
-        topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
+        if !partitions.is_empty() {
+            topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
+        }
     }
     ListOffsetsResponse { throttle_time_ms: 0, topics }
 }
@@ -58,7 +61,6 @@ async fn look_up(
     topic: &str,
     asked: &ListOffsetsPartition,
     bound: Bound,
-    replica_id: i32,
 ) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
     let since = SPECIAL_SINCE.iter().find(|(timestamp, _)| *timestamp == asked.timestamp);
     let spec = OffsetSpec::from_wire(asked.timestamp).filter(|_| since.is_none_or(|(_, since)| call.version >= *since));
@@ -69,9 +71,6 @@ async fn look_up(
     }
     let partition = call.broker.partition(image, &topic, asked.partition_index).await?;
     partition.check_leader_epoch(asked.current_leader_epoch)?;
-    if replica_id >= 0 {
-        return Err(ErrorCode::NotLeaderOrFollower);
-    }
     // While the high watermark is still below where this leadership began, "latest" could go back (KIP-207).
     let epoch_start = partition.log.latest_epoch().filter(|entry| entry.epoch == partition.leader_epoch());
     let behind = epoch_start.is_some_and(|entry| partition.log.high_watermark() < entry.start);

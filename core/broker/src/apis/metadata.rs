@@ -12,6 +12,8 @@ use watershed_protocol::messages::metadata::{
 
 use super::{CLUSTER_OPERATIONS, Call, NO_OPERATIONS, TOPIC_OPERATIONS, check_topic_name, is_internal};
 
+/// Kafka's metadata log is no topic, and nobody makes one of its name by asking for it.
+const METADATA_TOPIC: &str = "__cluster_metadata";
 /// The first version with ids (and without a name) in requests.
 const IDS_SINCE: i16 = 12;
 /// The first version that tells a missing listener from a missing leader.
@@ -38,10 +40,7 @@ pub(super) async fn handle(call: &Call<'_>, request: MetadataRequest) -> Metadat
             ids.into_iter().map(one).collect()
         }
         Asked::Names(names) => by_name(call, names, request.allow_auto_topic_creation).await,
-        Asked::Invalid => {
-            let refused = request.topics.into_iter().flatten();
-            refused.map(|topic| failed(ErrorCode::InvalidRequest, Some(topic.name.unwrap_or_default()))).collect()
-        }
+        Asked::Invalid => return refused(request),
     };
     respond(call, &include, topics)
 }
@@ -65,12 +64,30 @@ fn asked(version: i16, request: &MetadataRequest) -> Asked {
     if !ids.is_empty() {
         return Asked::Ids(ids);
     }
+    if topics.iter().any(|topic| topic.name.is_none()) {
+        return Asked::Invalid;
+    }
     Asked::Names(topics.iter().filter_map(|topic| topic.name.clone()).collect())
+}
+
+/// The answer to a request that is wrong as a whole: it tells nothing of the cluster.
+fn refused(request: MetadataRequest) -> MetadataResponse {
+    let topics = request.topics.into_iter().flatten().map(|topic| MetadataResponseTopic {
+        topic_id: topic.topic_id,
+        ..failed(ErrorCode::InvalidRequest, Some(topic.name.unwrap_or_default()))
+    });
+    MetadataResponse {
+        controller_id: -1,
+        topics: topics.collect(),
+        cluster_authorized_operations: NO_OPERATIONS,
+        ..MetadataResponse::default()
+    }
 }
 
 async fn by_name(call: &Call<'_>, names: BTreeSet<String>, may_create: bool) -> Vec<MetadataResponseTopic> {
     let image = call.broker.image();
-    let missing: Vec<&String> = names.iter().filter(|name| image.topic_by_name(name).is_none()).collect();
+    let absent = |name: &&String| image.topic_by_name(name).is_none() && *name != METADATA_TOPIC;
+    let missing: Vec<&String> = names.iter().filter(absent).collect();
     let create = may_create && call.broker.config().settings().auto_create_topics_enable;
     let mut refused = std::collections::BTreeMap::new();
     if create {
@@ -139,7 +156,7 @@ struct Include {
 fn respond(call: &Call<'_>, include: &Include, mut topics: Vec<MetadataResponseTopic>) -> MetadataResponse {
     let image = call.broker.image();
     if include.topics {
-        for topic in topics.iter_mut().filter(|topic| topic.error_code == 0) {
+        for topic in &mut topics {
             topic.topic_authorized_operations = TOPIC_OPERATIONS;
         }
     }

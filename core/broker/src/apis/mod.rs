@@ -187,6 +187,11 @@ pub(crate) fn check_topic_name(name: &str) -> Result<(), (ErrorCode, String)> {
     watershed_controller::check_topic_name(name).map_err(|error| (controller_code(&error), error.to_string()))
 }
 
+/// Whether a request's isolation level is one: read_uncommitted or read_committed.
+pub(crate) fn is_isolation_level(level: i8) -> bool {
+    matches!(level, 0 | 1)
+}
+
 /// Topics that only the broker itself writes.
 pub(crate) fn is_internal(name: &str) -> bool {
     matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")

@@ -186,7 +186,10 @@ pub(crate) async fn start(
             }
             answered.push(placed.response);
         }
-        pending.response.responses.push(TopicProduceResponse { name, topic_id, partition_responses: answered });
+        // Kafka says nothing about a topic without partitions.
+        if !answered.is_empty() {
+            pending.response.responses.push(TopicProduceResponse { name, topic_id, partition_responses: answered });
+        }
     }
     pending.expires = Instant::now() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     if version >= LEADER_SINCE {
@@ -205,8 +208,7 @@ fn refusal(request: &ProduceRequest) -> Option<ErrorCode> {
         request.topic_data.iter().flat_map(|topic| &topic.partition_data).filter_map(|data| data.records.as_ref());
     let is_transactional =
         |records: &RecordBytes| BatchHeader::parse(records.bytes()).is_ok_and(|header| header.is_transactional());
-    let refused = request.transactional_id.is_some() || batches.any(is_transactional);
-    refused.then_some(ErrorCode::TransactionalIdAuthorizationFailed)
+    batches.any(is_transactional).then_some(ErrorCode::TransactionalIdAuthorizationFailed)
 }
 
 fn refused(index: i32, code: ErrorCode, error_message: Option<String>) -> PartitionProduceResponse {

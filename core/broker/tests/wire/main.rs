@@ -4,6 +4,7 @@
 //! - `produce.rs`: when an acknowledgement may go out. `pipeline.rs`: what overlaps on a connection.
 //! - `fetch.rs`: the long poll and its limits. `sessions.rs`: fetch sessions.
 //! - `connections.rs`: limits, silence, the end. `offsets.rs`: the APIs about offsets and producer ids.
+//! - `wrong.rs`: requests that are wrong in themselves.
 //!
 //! Everything runs on one thread: when another connection has been answered, whatever could be done for a request that
 //! was sent before has been done. That is how these tests see that something does *not* happen, without sleeping.
@@ -17,3 +18,4 @@ mod produce;
 mod requests;
 mod sessions;
 mod stage;
+mod wrong;

@@ -79,7 +79,7 @@ impl Controller {
                     let append = matches!(op, ConfigOp::Append(_));
                     let list =
                         self.list(&work.image, resource, &after, name, if append { "APPEND" } else { "SUBTRACT" })?;
-                    let items = items.split(',').map(str::trim).filter(|item| !item.is_empty());
+                    let items = items.split(',').map(str::trim);
                     after.insert(name.clone(), edited(list, items, append));
                 }
             }
@@ -137,14 +137,14 @@ impl Controller {
     ) -> Result<(), ControllerError> {
         for (name, value) in after {
             if before.get(name) != Some(value) {
-                validate_broker_dynamic(name, value).map_err(|error| invalid(vec![error]))?;
+                validate_broker_dynamic(name, value).map_err(|error| not_for_broker(vec![error]))?;
             }
         }
         // A value can be fine alone and contradict this node's file; other nodes check theirs when they apply it.
         let own =
             if resource == ConfigResource::Broker(self.node) { after } else { image.broker_configs(Some(self.node)) };
         let cluster = if resource == ConfigResource::BrokerDefault { after } else { image.broker_configs(None) };
-        self.config.with_dynamic(own.clone(), cluster.clone()).map_err(invalid)?;
+        self.config.with_dynamic(own.clone(), cluster.clone()).map_err(not_for_broker)?;
         Ok(())
     }
 
@@ -215,7 +215,7 @@ fn check_names<'a>(duplicate: bool, names: impl Iterator<Item = &'a String>) -> 
     let mut seen = BTreeSet::new();
     for name in names {
         if name.is_empty() {
-            return Err(InvalidRequest("A config has no name.".to_owned()));
+            return Err(InvalidConfig("A config has no name.".to_owned()));
         }
         if !seen.insert(name) {
             return Err(InvalidRequest("Error due to duplicate config keys".to_owned()));
@@ -250,6 +250,11 @@ fn check_storage_stays(broker: &BrokerConfig, before: &ConfigMap, after: &Config
     Err(InvalidConfig(format!(
         "{STORAGE_CONFIG} of an existing topic cannot change: create another topic with it and copy the records."
     )))
+}
+
+/// What is wrong with a broker's configs: Kafka calls that a wrong request, where a topic's are a wrong config.
+fn not_for_broker(errors: Vec<ConfigError>) -> ControllerError {
+    InvalidRequest(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
 /// The domain's form of what is wrong with configs.

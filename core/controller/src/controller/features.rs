@@ -31,10 +31,6 @@ impl Controller {
         validate_only: bool,
     ) -> Outcome<Result<(), ControllerError>> {
         let mut work = Work::new(image);
-        if duplicates(updates, |update| update.feature.as_str()).contains(&true) {
-            let error = ControllerError::InvalidRequest("A feature is named more than once.".to_owned());
-            return Outcome { records: Vec::new(), reply: Err(error) };
-        }
         for update in updates {
             if let Err(reason) = self.check_update(image, update) {
                 let (feature, level) = (update.feature.clone(), update.level);
@@ -45,6 +41,10 @@ impl Controller {
                 let (name, level) = (update.feature.clone(), update.level);
                 work.emit(MetadataRecord::FeatureFinalized { name, level });
             }
+        }
+        if duplicates(updates, |update| update.feature.as_str()).contains(&true) {
+            let error = ControllerError::InvalidRequest("A feature is named more than once.".to_owned());
+            return Outcome { records: Vec::new(), reply: Err(error) };
         }
         work.finish(Ok(()), validate_only)
     }
@@ -73,15 +73,14 @@ impl Controller {
     }
 }
 
-/// Whether a node that supports these ranges can run at the level. What a node does not know is off there.
+/// Whether a node that supports these ranges can run at the level. A feature that it does not know has none.
 fn check_supported(ranges: &[FeatureRange], update: &FeatureUpdate, node: &str) -> Result<(), String> {
     let range = ranges.iter().find(|range| range.name == update.feature);
-    let (min, max) = range.map_or((0, 0), |range| (range.min, range.max));
-    if (min..=max).contains(&update.level) {
-        return Ok(());
+    match range.map(|range| (range.min, range.max)) {
+        None => Err(format!("{node} does not support this feature.")),
+        Some((min, max)) if !(min..=max).contains(&update.level) => {
+            Err(format!("{node} only supports versions {min}-{max}"))
+        }
+        Some(_) => Ok(()),
     }
-    Err(match (min, max) {
-        (0, 0) => format!("{node} does not support this feature."),
-        _ => format!("{node} only supports versions {min}-{max}"),
-    })
 }

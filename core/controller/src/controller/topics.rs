@@ -63,6 +63,9 @@ impl Controller {
         if work.image.topic_by_name(&topic.name).is_some() {
             return Err(TopicAlreadyExists(topic.name.clone()));
         }
+        if topic.name == CLUSTER_METADATA_TOPIC {
+            return Err(InvalidRequest(format!("Creation of internal topic {CLUSTER_METADATA_TOPIC} is prohibited.")));
+        }
         check_topic_name(&topic.name)?;
         if let Some(other) = work.image.colliding_topic(&topic.name) {
             return Err(InvalidTopic(format!("Topic '{}' collides with existing topic: {other}", topic.name)));
@@ -297,8 +300,6 @@ pub fn check_topic_name(name: &str) -> Result<(), ControllerError> {
         format!("the length of '{}…' is longer than the max allowed length {TOPIC_NAME_BYTES_MAX}", shortened(name))
     } else if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
         format!("'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'")
-    } else if name == CLUSTER_METADATA_TOPIC {
-        format!("'{name}' is the name of Kafka's own metadata log")
     } else {
         return Ok(());
     };
