@@ -74,8 +74,7 @@ impl ReplicaManager {
         clock: Arc<dyn Clock>,
         storages: BTreeMap<String, Arc<dyn LogStorage>>,
     ) -> Self {
-        let spawn: Arc<dyn Fn(watershed_log::Task) + Send + Sync> = Arc::new(|task| drop(tokio::spawn(task)));
-        let context = LogContext { clock: Arc::clone(&clock), spawn };
+        let context = LogContext { clock: Arc::clone(&clock) };
         Self { node_id, clock, storages, context, found: HashMap::new(), topics: RwLock::default() }
     }
 

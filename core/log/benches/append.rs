@@ -54,8 +54,7 @@ fn validation(c: &mut Criterion) {
 fn appending(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let storage = MemoryStorage::new(Arc::new(ManualClock::at(NOW)), None);
-    let spawn = Arc::new(|_| unreachable!("memory promises at once"));
-    let context = LogContext { clock: Arc::new(ManualClock::at(NOW)), spawn };
+    let context = LogContext { clock: Arc::new(ManualClock::at(NOW)) };
     let tp = TopicIdPartition { topic: TopicId([1; 16]), partition: 0 };
     let config = LogConfig { segment_bytes: 64 << 20, retention_bytes: Some(64 << 20), ..LogConfig::default() };
     let log = runtime.block_on(UnifiedLog::open(&storage, tp, config.clone(), context)).unwrap().log;

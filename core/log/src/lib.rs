@@ -24,6 +24,6 @@ pub use marks::{Listener, Mark, Marks, Passed, Reached, Registration};
 pub use producers::{ActiveProducer, Admission, BatchMeta, ProducerStates, TransactionGuard};
 pub use unified::{
     AppendTicket, Appended, Bound, DeletionReason, LogContext, LogRead, OffsetAtTime, OffsetSpec, Opened,
-    RetentionOutcome, Task, UnifiedLog,
+    RetentionOutcome, UnifiedLog,
 };
 pub use validate::{Origin, ValidatedBatch, validate};

@@ -24,7 +24,7 @@ fn config() -> LogConfig {
 async fn open(dir: &Path) -> (Arc<DiskStorage>, Opened) {
     let clock = Arc::new(SystemClock::new());
     let storage = DiskStorage::open(DiskConfig::new(dir, clock.clone())).unwrap();
-    let context = LogContext { clock, spawn: Arc::new(|task| drop(tokio::spawn(task))) };
+    let context = LogContext { clock };
     let opened = UnifiedLog::open(&*storage, TP, config(), context).await.unwrap();
     (storage, opened)
 }

@@ -1,7 +1,7 @@
 //! Appending: number a validated batch, hand it to the backend, remember it.
 //!
 //! Everything ordered happens under one short lock: producer check, roll, offsets, backend append, state. The promise comes
-//! later, through the ticket and through one task per busy partition that follows the backend's progress.
+//! later: the thread that keeps the backend's promise moves the marks, then the ticket's holder is woken.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -42,7 +42,7 @@ pub struct AppendTicket(Waiting);
 
 enum Waiting {
     Ripe,
-    Storage { ticket: Ticket, log: Arc<UnifiedLog>, generation: u64 },
+    Storage { ticket: Ticket, log: Arc<UnifiedLog> },
     Original(Passed),
 }
 
@@ -70,15 +70,12 @@ impl Future for AppendTicket {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(outcome) => outcome.map(drop),
             },
-            Waiting::Storage { ticket, log, generation } => match Pin::new(ticket).poll(cx) {
+            Waiting::Storage { ticket, log } => match Pin::new(ticket).poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(range)) => {
-                    log.promised_to(range.end, *generation);
-                    Ok(())
-                }
-                Poll::Ready(Err(error)) => {
-                    log.append_failed(&error);
-                    Err(error)
+                Poll::Ready(outcome) => {
+                    // The marks have moved; this may take locks, so it waits until here.
+                    log.settle_transactions();
+                    outcome.map(drop)
                 }
             },
         };
@@ -137,14 +134,9 @@ impl UnifiedLog {
         state.unsaved_since_ms.get_or_insert(elapsed);
         self.checkpoint_if_large(&mut state);
         let generation = state.generation;
-        let must_follow = !ticket.is_ripe() && !state.following;
-        state.following |= must_follow;
         drop(state);
 
         self.marks.grown(header.next_offset(), generation);
-        if must_follow {
-            (self.context.spawn)(Box::pin(Arc::clone(self).follow_promises()));
-        }
         let ticket = self.watch_ticket(ticket, generation);
         Ok(Appended {
             base_offset: base,
@@ -280,33 +272,21 @@ impl UnifiedLog {
     }
 
     fn watch_ticket(self: &Arc<Self>, ticket: Ticket, generation: u64) -> AppendTicket {
+        let end = ticket.range().end;
         if ticket.is_ripe() {
-            self.promised_to(ticket.range().end, generation);
-            AppendTicket(Waiting::Ripe)
-        } else {
-            AppendTicket(Waiting::Storage { ticket, log: Arc::clone(self), generation })
+            self.promised_to(end, generation);
+            self.settle_transactions();
+            return AppendTicket(Waiting::Ripe);
         }
-    }
-
-    /// Runs while something is unpromised: one wake-up per round of the backend, however many appends it covers.
-    async fn follow_promises(self: Arc<Self>) {
-        let mut progress = self.log.progress();
-        loop {
-            let ends = *progress.borrow_and_update();
-            self.promised_to(ends.promised, ends.generation);
-            {
-                let mut state = self.state.lock();
-                if ends.promised >= state.end {
-                    state.following = false;
-                    return;
-                }
+        let log = Arc::downgrade(self);
+        ticket.observe(move |outcome| {
+            let Some(log) = log.upgrade() else { return };
+            match outcome {
+                Ok(()) => log.promised_to(end, generation),
+                Err(error) => log.append_failed(error),
             }
-            if progress.changed().await.is_err() {
-                self.state.lock().following = false;
-                self.marks.close(&StorageError::Gone);
-                return;
-            }
-        }
+        });
+        AppendTicket(Waiting::Storage { ticket, log: Arc::clone(self) })
     }
 
     /// A promise was broken. After a truncation the log goes on; anything else ends it for those who wait.

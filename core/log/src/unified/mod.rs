@@ -17,8 +17,6 @@ mod retention;
 mod tests;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,16 +40,11 @@ pub(crate) const BLOB_PRODUCERS: u8 = 1;
 /// The blob kind of leader epochs. Persisted: never changes meaning.
 pub(crate) const BLOB_EPOCHS: u8 = 2;
 
-/// A background task of a log, to be run to its end by whoever owns the runtime.
-pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 /// What a log needs from the process it lives in.
 #[derive(Clone)]
 pub struct LogContext {
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
-    /// Runs a background task: at most one per partition with unpromised appends, none for an idle one.
-    pub spawn: Arc<dyn Fn(Task) + Send + Sync>,
 }
 
 impl fmt::Debug for LogContext {
@@ -72,8 +65,6 @@ struct State {
     unsaved_bytes: u64,
     /// When the oldest of them was appended, by [`Clock::elapsed`], in milliseconds; `None` while there is nothing to save.
     unsaved_since_ms: Option<u64>,
-    /// A task follows the backend's promises.
-    following: bool,
     /// A truncation or reset is under way; appends are refused.
     cutting: bool,
 }
@@ -205,13 +196,9 @@ impl UnifiedLog {
         self.marks.call(due);
     }
 
-    /// The backend has promised everything below `to`.
+    /// The backend has promised everything below `to`. Called by the backend's thread: takes no lock but that of the marks.
     fn promised_to(&self, to: Offset, generation: u64) {
-        let follows = self.sole_replica.load(Ordering::Acquire);
-        self.marks.promised(to, generation, follows);
-        if follows {
-            self.settle_transactions();
-        }
+        self.marks.promised(to, generation, self.sole_replica.load(Ordering::Acquire));
     }
 
     /// Takes note that this broker leads the partition from here on in `epoch` (KIP-101: the epoch has a start before it

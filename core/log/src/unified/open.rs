@@ -59,7 +59,6 @@ impl UnifiedLog {
             active: Active::of(&log.segments(), ends.end, now),
             unsaved_bytes: 0,
             unsaved_since_ms: None,
-            following: false,
             cutting: false,
         };
         let log = Arc::new(Self {

@@ -32,3 +32,43 @@ async fn a_ticket_ends_as_its_promise_does() {
     drop(ticket);
     promise.keep();
 }
+
+#[tokio::test]
+async fn an_observer_is_told_first_and_once_whoever_else_waits() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let told = Arc::new(AtomicUsize::new(0));
+    let observe = |ticket: &Ticket, ok: bool| {
+        let told = Arc::clone(&told);
+        ticket.observe(move |outcome| {
+            assert_eq!(outcome.is_ok(), ok);
+            told.fetch_add(1, Ordering::SeqCst);
+        });
+    };
+    let range = Offset(0)..Offset(1);
+
+    let (ticket, promise) = Ticket::pending(range.clone());
+    observe(&ticket, true);
+    drop(ticket);
+    assert_eq!(told.load(Ordering::SeqCst), 0);
+    promise.keep();
+    assert_eq!(told.load(Ordering::SeqCst), 1, "though nobody waits");
+
+    let (ticket, promise) = Ticket::pending(range.clone());
+    observe(&ticket, false);
+    let waiting = {
+        let told = Arc::clone(&told);
+        tokio::spawn(async move {
+            assert!(ticket.await.is_err());
+            assert_eq!(told.load(Ordering::SeqCst), 2, "before the one who waits");
+        })
+    };
+    tokio::task::yield_now().await;
+    drop(promise);
+    waiting.await.unwrap();
+
+    let (ticket, promise) = Ticket::pending(range.clone());
+    promise.keep();
+    observe(&ticket, true);
+    observe(&Ticket::ripe(range), true);
+    assert_eq!(told.load(Ordering::SeqCst), 4, "at once, where it is settled");
+}

@@ -50,8 +50,7 @@ impl<S: LogStorage> Bench<S> {
     }
 
     async fn opened(&self) -> Opened {
-        let spawn = Arc::new(|task| drop(tokio::spawn(task)));
-        let context = LogContext { clock: self.clock.clone(), spawn };
+        let context = LogContext { clock: self.clock.clone() };
         UnifiedLog::open(&self.storage, TP, self.config.clone(), context).await.unwrap()
     }
 
