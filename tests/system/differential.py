@@ -50,7 +50,7 @@ ALLOWED = [
     (r"DescribeQuorum.*", r".*(LogEndOffset|HighWatermark|LastFetchTimestamp|LastCaughtUpTimestamp|LeaderEpoch|ReplicaDirectoryId).*",
      "the metadata logs are different logs"),
     (r"DescribeQuorum.*", r".Nodes\[.*", "the controller's listeners are an inner matter of each broker"),
-    (r".*(partition|topic) twice.*", r".*", "named twice, answered twice; Kafka folds the request, and of two batches drops the first unsaid"),
+    (r"(DeleteRecords|DescribeLogDirs|ListOffsets|Produce),? (a |one )?(partition|topic) twice", r".*", "named twice, answered twice; Kafka folds the request, and of two batches drops the first unsaid"),
     (r"CreateTopics, colliding in one request", r".*", "Kafka compares a new name only with those of older topics"),
     (r"(Describe|Create|Delete)Acls v., .* (0|1|99)", r".*", "no authorizer is no authorizer; Kafka closes the connection over a rule that it cannot read"),
     (r"(InitProducerId in|FindCoordinator of) a transaction.*", r".*", "a transactional client is told at once, and for good, that there is no coordinator yet"),

@@ -167,7 +167,7 @@ mod tests {
     fn ends_of_epochs() {
         let cache = cache(&[(2, 10), (4, 20), (7, 30)]);
         let end = |epoch| cache.end_offset_for(LeaderEpoch(epoch), Offset(40)).map(|(e, o)| (e.0, o.0));
-        assert_eq!(end(-1), None);
+        assert_eq!((end(-1), end(-2)), (None, Some((-2, 10))));
         assert_eq!(end(0), Some((0, 10)));
         assert_eq!(end(2), Some((2, 20)));
         assert_eq!(end(3), Some((2, 20)));

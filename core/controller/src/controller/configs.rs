@@ -79,7 +79,8 @@ impl Controller {
                     let append = matches!(op, ConfigOp::Append(_));
                     let list =
                         self.list(&work.image, resource, &after, name, if append { "APPEND" } else { "SUBTRACT" })?;
-                    let items = items.split(',').map(str::trim);
+                    // As in Kafka, commas at the end mean nothing, and nothing at all is an empty item.
+                    let items = items.trim_end_matches(',').split(',').map(str::trim);
                     after.insert(name.clone(), edited(list, items, append));
                 }
             }

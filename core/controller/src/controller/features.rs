@@ -56,6 +56,9 @@ impl Controller {
         if update.level < 0 {
             return Err("A feature version cannot be less than 0.".to_owned());
         }
+        if !self.features.iter().any(|range| range.name == update.feature) {
+            return Err(format!("Controller {} does not support this feature.", self.node));
+        }
         check_supported(&self.features, update, &format!("Controller {}", self.node))?;
         for broker in image.brokers() {
             check_supported(&broker.features, update, &format!("Broker {}", broker.broker))?;
@@ -73,14 +76,15 @@ impl Controller {
     }
 }
 
-/// Whether a node that supports these ranges can run at the level. A feature that it does not know has none.
+/// Whether a node that supports these ranges can run at the level. What a node does not know is off there.
 fn check_supported(ranges: &[FeatureRange], update: &FeatureUpdate, node: &str) -> Result<(), String> {
     let range = ranges.iter().find(|range| range.name == update.feature);
-    match range.map(|range| (range.min, range.max)) {
-        None => Err(format!("{node} does not support this feature.")),
-        Some((min, max)) if !(min..=max).contains(&update.level) => {
-            Err(format!("{node} only supports versions {min}-{max}"))
-        }
-        Some(_) => Ok(()),
+    let (min, max) = range.map_or((0, 0), |range| (range.min, range.max));
+    if (min..=max).contains(&update.level) {
+        return Ok(());
     }
+    Err(match (min, max) {
+        (0, 0) => format!("{node} does not support this feature."),
+        _ => format!("{node} only supports versions {min}-{max}"),
+    })
 }
