@@ -47,7 +47,6 @@ pub(super) async fn handle(call: &Call<'_>, request: DeleteTopicsRequest) -> Del
             (None, false) => topics.push(TopicRef::Id(topic.topic_id)),
         }
     }
-    let mut topics = topics;
     refuse_both(call, &mut topics, &mut responses);
     let deleted = call.broker.controller().delete_topics(topics.clone()).await;
     let replies = topics.into_iter().zip(each(deleted));
