@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use watershed_model::{LeaderEpoch, Offset, Timestamp, TopicIdPartition};
 use watershed_storage::{
@@ -320,12 +321,24 @@ impl DiskLog {
     }
 }
 
+/// Runs what may block without keeping a thread of an async runtime from its other tasks.
+fn off_the_workers<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 impl PartitionLog for DiskLog {
     fn configure(&self, config: SegmentConfig) {
         self.0.configure(config);
     }
 
     fn append(&self, frames: Vec<Frame>) -> Result<Ticket, StorageError> {
+        if self.0.shared.in_a_hurry() {
+            // The disk is behind, so that even a write to the page cache may wait for it.
+            return off_the_workers(|| self.0.append(&frames));
+        }
         self.0.append(&frames)
     }
 
