@@ -14,6 +14,7 @@ mod budget;
 mod connection;
 mod errors;
 mod fetch_session;
+mod frames;
 mod metrics;
 mod partition;
 mod replica_manager;
@@ -39,6 +40,7 @@ use watershed_storage::{LogStorage, StorageError};
 
 use budget::Budget;
 use fetch_session::FetchSessions;
+use frames::FramePool;
 use metrics::Metrics;
 use replica_manager::ReplicaManager;
 
@@ -128,6 +130,7 @@ pub struct Broker {
     clock: Arc<dyn Clock>,
     random: Random,
     sessions: FetchSessions,
+    frames: Arc<FramePool>,
     produce_budget: Budget,
     request_budget: Budget,
     producer_ids: tokio::sync::Mutex<ProducerIds>,
@@ -295,6 +298,7 @@ impl RunningBroker {
             controller: parts.controller,
             fixed_config: parts.config,
             config: ArcSwap::from_pointee(config),
+            frames: Arc::default(),
             produce_budget: Budget::new(parts.limits.in_flight_bytes),
             request_budget: Budget::new(REQUEST_BUDGET_BYTES.max(parts.limits.frame_bytes)),
             limits: parts.limits,

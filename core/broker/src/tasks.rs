@@ -87,6 +87,7 @@ async fn maintenance(broker: Arc<Broker>, stop: CancellationToken) {
             () = tokio::time::sleep(MAINTAIN_INTERVAL) => {}
             () = stop.cancelled() => return,
         }
+        broker.frames.trim();
         for (index, partition) in broker.replicas.open_partitions().into_iter().enumerate() {
             if index % PARTITIONS_PER_TURN == 0 {
                 tokio::task::yield_now().await;

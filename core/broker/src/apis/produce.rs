@@ -188,6 +188,8 @@ pub(crate) async fn start(
         }
         // Kafka says nothing about a topic without partitions.
         if !answered.is_empty() {
+            // A copy: the request's own name would keep its frame alive until the promise, when all of it is written.
+            let name = StrBytes::from(name.as_str());
             pending.response.responses.push(TopicProduceResponse { name, topic_id, partition_responses: answered });
         }
     }
