@@ -4,7 +4,7 @@
 //! response waits in a queue until the storage's promise holds, and meanwhile the next Produce is taken, so that
 //! pipelined requests share one group commit. Any other request starts when every earlier one on the connection has
 //! its result. Not reading is the only answer to a client that asks for too much: too many responses waiting, or no
-//! room in the byte budget.
+//! room in the byte budget. A frame draws on the budget as it arrives, never on the word of its length.
 //!
 //! One task owns a connection and everything in it; nothing here is shared.
 
@@ -32,10 +32,14 @@ use crate::transport::Transport;
 /// How many Produce requests of one connection may wait for their promises.
 const PRODUCE_QUEUE_MAX: usize = 256;
 
-/// Frames of other APIs up to this size are taken without asking: the reserve that keeps heartbeats going.
+/// Frames of other APIs up to this size are taken without asking: the reserve that keeps heartbeats going. Of any frame
+/// so much is read before it draws on the budget.
 const SMALL_FRAME_BYTES: usize = 64 * 1024;
 
-/// How long a frame may take to arrive once it has begun, beyond what [`SLOWEST_BYTES_PER_SECOND`] explains.
+/// Frames up to this size get one buffer at once; that of a larger one grows with what arrives.
+const WHOLE_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// How long the next part of a frame may take to arrive, beyond what [`SLOWEST_BYTES_PER_SECOND`] explains.
 const FRAME_GRACE: Duration = Duration::from_secs(30);
 
 /// A sender slower than this is cut off in the middle of a frame, since it holds a share of the budget.
@@ -61,7 +65,7 @@ pub(crate) enum Close {
     Idle(Duration),
     /// A frame began and did not end.
     #[error("a frame of {0} bytes did not arrive in time")]
-    Slow(usize),
+    Slow(u32),
     /// Not a frame.
     #[error(transparent)]
     Frame(#[from] watershed_protocol::frame::FrameError),
@@ -107,6 +111,8 @@ struct Connection {
     share_wait: Option<BoxFuture<'static, Share>>,
     /// The next frame would exceed the connection's own limit: it waits for a response to go out.
     over_limit: bool,
+    /// How much of the frame that is under way may be read now; 0 while none is.
+    reach: usize,
     frame_deadline: Option<Instant>,
     last_active: Instant,
 }
@@ -124,14 +130,15 @@ pub(crate) async fn serve(
     }
     let client = Client::new(listener);
     let mut connection = Connection {
+        transport: Transport::new(stream, broker.limits().idle),
         broker,
         client,
-        transport: Transport::new(stream),
         queue: VecDeque::new(),
         queued_bytes: 0,
         share: None,
         share_wait: None,
         over_limit: false,
+        reach: 0,
         frame_deadline: None,
         last_active: Instant::now(),
     };
@@ -168,7 +175,7 @@ impl Connection {
                 return Err(Close::Shutdown);
             }
             let reading = self.wants_bytes();
-            let frame_bytes = self.frame_bytes();
+            let (reach, room) = (self.reach, self.room());
             tokio::select! {
                 biased;
                 pieces = front(&mut self.queue), if !self.queue.is_empty() => {
@@ -177,8 +184,10 @@ impl Connection {
                 share = wait_share(&mut self.share_wait), if self.share_wait.is_some() => {
                     self.share = Some(share);
                     self.share_wait = None;
+                    // The time that it waited is not the client's.
+                    self.frame_deadline = None;
                 }
-                more = self.transport.fill(frame_bytes), if reading => {
+                more = self.transport.fill(reach, room), if reading => {
                     if !more? {
                         self.drain().await?;
                         return Err(Close::Ended);
@@ -193,15 +202,10 @@ impl Connection {
         }
     }
 
-    /// The size of the frame that is under way, for the transport's buffer; 0 while it should only peek, because the
-    /// frame's share is still to come.
-    fn frame_bytes(&self) -> usize {
-        match self.transport.announced() {
-            Some(size) if self.share_wait.is_none() => {
-                usize::try_from(size).unwrap_or(0).min(self.broker.limits().frame_bytes)
-            }
-            _ => 0,
-        }
+    /// The size of the buffer for the frame that is under way.
+    fn room(&self) -> usize {
+        let size = self.transport.announced().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+        size.min(self.reach.max(WHOLE_BUFFER_BYTES))
     }
 
     fn wants_bytes(&self) -> bool {
@@ -210,8 +214,8 @@ impl Connection {
 
     fn check_deadlines(&self) -> Result<(), Close> {
         let now = Instant::now();
-        if self.frame_deadline.is_some_and(|deadline| now > deadline) {
-            return Err(Close::Slow(self.frame_bytes()));
+        if self.share_wait.is_none() && self.frame_deadline.is_some_and(|deadline| now > deadline) {
+            return Err(Close::Slow(self.transport.announced().map_or(0, i32::unsigned_abs)));
         }
         let idle = self.broker.limits().idle;
         if self.queue.is_empty() && self.share_wait.is_none() && now.duration_since(self.last_active) > idle {
@@ -220,8 +224,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The next complete request, if the limits allow to take it. Asks for a share of the budget as soon as a frame's
-    /// first bytes tell what it is.
+    /// The next complete request, if the limits allow to take it.
     fn next_request(&mut self) -> Result<Option<Request>, Close> {
         if self.queue.len() >= PRODUCE_QUEUE_MAX || self.share_wait.is_some() {
             return Ok(None);
@@ -230,35 +233,48 @@ impl Connection {
         let Some(prefix) = self.transport.buffered().first_chunk::<4>() else { return Ok(None) };
         let size = watershed_protocol::frame::frame_length(*prefix, self.broker.limits().frame_bytes)?;
         let buffered = self.transport.buffered();
-        if buffered.len() < 6 {
+        let arrived = buffered.len() - prefix.len();
+        let is_produce = buffered.get(4..6) == Some(&(ApiKey::Produce as i16).to_be_bytes());
+        // At most twice what has come: few steps for a large frame, and a frame that does not come on holds little.
+        let reach = size.min((arrived + 1).next_power_of_two().max(SMALL_FRAME_BYTES));
+        let is_begun = arrived < size && arrived < SMALL_FRAME_BYTES;
+        if (is_produce || size > SMALL_FRAME_BYTES) && !is_begun && !self.pay(reach, size, is_produce) {
             return Ok(None);
         }
-        let is_produce = i16::from_be_bytes([buffered[4], buffered[5]]) == ApiKey::Produce as i16;
-        if self.share.is_none() && (is_produce || size > SMALL_FRAME_BYTES) {
-            let over = self.queued_bytes + size > self.broker.limits().connection_bytes;
-            if over && !self.queue.is_empty() {
-                self.over_limit = true;
-                return Ok(None);
-            }
-            let budget = if is_produce { &self.broker.produce_budget } else { &self.broker.request_budget };
-            match budget.try_take(size) {
-                Some(share) => self.share = Some(share),
-                None => {
-                    self.share_wait = Some(budget.clone().take(size).boxed());
-                    return Ok(None);
-                }
-            }
-        }
         let Some(frame) = self.transport.take_frame(size) else {
-            if self.frame_deadline.is_none() {
-                let seconds = size as u64 / SLOWEST_BYTES_PER_SECOND;
+            if reach != self.reach || self.frame_deadline.is_none() {
+                self.reach = reach;
+                let seconds = (reach - arrived) as u64 / SLOWEST_BYTES_PER_SECOND;
                 self.frame_deadline = Some(Instant::now() + FRAME_GRACE + Duration::from_secs(seconds));
             }
             return Ok(None);
         };
         self.frame_deadline = None;
+        self.reach = 0;
         let (header, body) = RequestHeader::decode(frame)?;
         Ok(Some(Request { header, body, share: self.share.take() }))
+    }
+
+    /// Whether the budget has room for the first `reach` bytes of the frame that is under way; asks for it where not.
+    fn pay(&mut self, reach: usize, size: usize, is_produce: bool) -> bool {
+        let budget = if is_produce { &self.broker.produce_budget } else { &self.broker.request_budget };
+        let Some(mut share) = self.share.take() else {
+            if !self.queue.is_empty() && self.queued_bytes + size > self.broker.limits().connection_bytes {
+                self.over_limit = true;
+                return false;
+            }
+            self.share = budget.try_take(reach);
+            if self.share.is_none() {
+                self.share_wait = Some(budget.clone().take(reach).boxed());
+            }
+            return self.share.is_some();
+        };
+        if share.covers(reach) || budget.try_grow(&mut share, reach) {
+            self.share = Some(share);
+            return true;
+        }
+        self.share_wait = Some(budget.clone().grow(share, reach).boxed());
+        false
     }
 
     async fn handle(&mut self, request: Request, stop: &CancellationToken) -> Result<(), Close> {
@@ -312,7 +328,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 pieces = &mut work => break pieces?,
-                more = self.transport.fill(0), if ahead => {
+                more = self.transport.fill(0, 0), if ahead => {
                     if !more? {
                         return Err(Close::Ended);
                     }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,6 +17,15 @@ use crate::{Broker, connection};
 
 /// How long to wait after the system refused an accept (no file descriptors left, say) before trying again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is said at most that connections are refused: who is refused comes again at once.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Of the files that the process may have open, storage may use half, but no more than this.
+const STORAGE_FILES_MAX: u64 = 8192;
+
+/// What the process needs beside storage and connections: listeners, the metadata store, HTTP, files on their way.
+const OTHER_FILES: u64 = 64;
 
 /// The connections that are open, counted per address.
 #[derive(Debug, Default)]
@@ -44,9 +55,36 @@ impl Drop for Counted {
     }
 }
 
+/// How many connections leave enough files for everything else under a limit of `files`.
+fn connections_for(files: u64) -> usize {
+    let left = files - STORAGE_FILES_MAX.min(files / 2);
+    usize::try_from(left.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX)
+}
+
+/// Something that happens often and is said now and then.
+#[derive(Debug, Default)]
+struct Complaint {
+    said: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Complaint {
+    /// Whether it is to be said now, and how often it was not since the last time.
+    fn due(&mut self, now: Instant) -> Option<u64> {
+        if self.said.is_some_and(|said| now.duration_since(said) < COMPLAINT_INTERVAL) {
+            self.unsaid += 1;
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
 /// The accepting side of a broker.
 pub(crate) struct Server {
     broker: Arc<Broker>,
+    /// How many connections the limit of open files allows.
+    connections: usize,
     census: Arc<Mutex<Census>>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -54,21 +92,23 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(broker: Arc<Broker>, stop: CancellationToken) -> Self {
-        Self { broker, census: Arc::default(), tasks: TaskTracker::new(), stop }
+        let connections = connections_for(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
+        Self { broker, connections, census: Arc::default(), tasks: TaskTracker::new(), stop }
     }
 
     /// Accepts on one listener until the broker stops. `index` is the listener's position in the configuration.
     pub(crate) fn listen(&self, listener: TcpListener, index: usize) {
         let (broker, census) = (Arc::clone(&self.broker), Arc::clone(&self.census));
-        let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
+        let (tasks, stop, by_files) = (self.tasks.clone(), self.stop.clone(), self.connections);
         self.tasks.spawn(async move {
+            let mut complaint = Complaint::default();
             loop {
                 let accepted = tokio::select! {
                     accepted = listener.accept() => accepted,
                     () = stop.cancelled() => return,
                 };
                 match accepted {
-                    Ok((stream, peer)) => match admit(&broker, &census, peer) {
+                    Ok((stream, peer)) => match admit(&broker, by_files, &census, peer) {
                         Ok(counted) => {
                             let (broker, stop) = (Arc::clone(&broker), stop.clone());
                             tasks.spawn(async move {
@@ -78,13 +118,17 @@ impl Server {
                         }
                         Err(reason) => {
                             broker.metrics.connections_refused.increment(1);
-                            tracing::warn!(%peer, reason, "refused a connection");
+                            if let Some(unsaid) = complaint.due(Instant::now()) {
+                                tracing::warn!(%peer, reason, unsaid, "refused a connection");
+                            }
                         }
                     },
                     Err(error) => {
                         // Out of file descriptors or of memory: those who are connected go on, newcomers wait.
                         if !is_peers_fault(&error) {
-                            tracing::error!(%error, "cannot accept connections; trying again");
+                            if let Some(unsaid) = complaint.due(Instant::now()) {
+                                tracing::error!(%error, unsaid, "cannot accept connections; trying again");
+                            }
                             tokio::time::sleep(ACCEPT_PAUSE).await;
                         }
                     }
@@ -102,9 +146,17 @@ impl Server {
     }
 }
 
-fn admit(broker: &Broker, census: &Arc<Mutex<Census>>, peer: SocketAddr) -> Result<Counted, &'static str> {
+fn admit(
+    broker: &Broker,
+    by_files: usize,
+    census: &Arc<Mutex<Census>>,
+    peer: SocketAddr,
+) -> Result<Counted, &'static str> {
     let limits = broker.limits();
     let mut open = census.lock();
+    if open.total >= by_files {
+        return Err("the process may not open more files (raise ulimit -n); segments need the rest");
+    }
     if open.total >= limits.connections {
         return Err("the broker has max.connections open");
     }
@@ -122,4 +174,27 @@ fn admit(broker: &Broker, census: &Arc<Mutex<Census>>, peer: SocketAddr) -> Resu
 
 fn is_peers_fault(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_files_to_segments() {
+        for (files, connections) in [(0, 0), (100, 0), (256, 64), (1024, 448), (20_000, 11_744), (1 << 20, 1_040_320)] {
+            assert_eq!(connections_for(files), connections, "{files} files");
+        }
+        assert_eq!(connections_for(u64::MAX), usize::MAX - 8192 - 64);
+    }
+
+    #[test]
+    fn what_happens_often_is_said_now_and_then() {
+        let (mut complaint, now) = (Complaint::default(), Instant::now());
+        assert_eq!(complaint.due(now), Some(0));
+        for _ in 0..5 {
+            assert_eq!(complaint.due(now), None);
+        }
+        assert_eq!(complaint.due(now + COMPLAINT_INTERVAL), Some(5));
+    }
 }

@@ -6,8 +6,9 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use watershed_model::Piece;
@@ -30,11 +31,13 @@ pub(crate) struct Transport {
     stream: TcpStream,
     input: BytesMut,
     ended: bool,
+    /// How long the other end may leave what is sent to it unread.
+    patience: Duration,
 }
 
 impl Transport {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, input: BytesMut::new(), ended: false }
+    pub(crate) fn new(stream: TcpStream, patience: Duration) -> Self {
+        Self { stream, input: BytesMut::new(), ended: false, patience }
     }
 
     /// The bytes that have arrived and were not taken.
@@ -61,18 +64,19 @@ impl Transport {
         Some(frame)
     }
 
-    /// Waits until something has arrived; `false` at the end of the stream. `frame_bytes` is the size of the frame that
-    /// is under way, or 0. Cancel-safe: what was read stays in the buffer.
-    pub(crate) async fn fill(&mut self, frame_bytes: usize) -> io::Result<bool> {
+    /// Waits until something has arrived; `false` at the end of the stream. Of the frame that is under way the first
+    /// `reach` bytes are read and not much more (0: it is not known yet), into a buffer for `room` of them. Cancel-safe:
+    /// what was read stays in the buffer.
+    pub(crate) async fn fill(&mut self, reach: usize, room: usize) -> io::Result<bool> {
         loop {
             if self.ended {
                 return Ok(false);
             }
             self.stream.readable().await?;
-            let missing =
-                if frame_bytes == 0 { 0 } else { (SIZE_BYTES + frame_bytes).saturating_sub(self.input.len()) };
-            self.input.reserve(missing.max(READ_AHEAD_BYTES));
-            match self.stream.try_read_buf(&mut self.input) {
+            let missing = |bytes: usize| (SIZE_BYTES + bytes).saturating_sub(self.input.len()).max(READ_AHEAD_BYTES);
+            let (want, room) = if reach == 0 { (READ_AHEAD_BYTES, 0) } else { (missing(reach), missing(room)) };
+            self.input.reserve(want.max(room));
+            match self.stream.try_read_buf(&mut (&mut self.input).limit(want)) {
                 Ok(0) => {
                     self.ended = true;
                     return Ok(false);
@@ -105,8 +109,7 @@ impl Transport {
                     let want = (*len as usize).min(SENDFILE_BYTES_MAX);
                     let mut offset = *pos;
                     let written = self
-                        .stream
-                        .async_io(Interest::WRITABLE, || {
+                        .write(|| {
                             rustix::fs::sendfile(&self.stream, &*file, Some(&mut offset), want).map_err(io::Error::from)
                         })
                         .await?;
@@ -144,13 +147,30 @@ impl Transport {
             }
         }
         let flags = if more { rustix::net::SendFlags::MORE } else { rustix::net::SendFlags::empty() };
-        self.stream
-            .async_io(Interest::WRITABLE, || {
-                let mut control = rustix::net::SendAncillaryBuffer::default();
-                rustix::net::sendmsg(&self.stream, &slices, &mut control, flags | rustix::net::SendFlags::NOSIGNAL)
-                    .map_err(io::Error::from)
-            })
-            .await
+        self.write(|| {
+            let mut control = rustix::net::SendAncillaryBuffer::default();
+            rustix::net::sendmsg(&self.stream, &slices, &mut control, flags | rustix::net::SendFlags::NOSIGNAL)
+                .map_err(io::Error::from)
+        })
+        .await
+    }
+
+    /// One write as soon as the socket takes something. A client that reads nothing for too long is an error: what it is
+    /// owed holds memory and files.
+    async fn write(&self, mut attempt: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        loop {
+            match self.stream.try_io(Interest::WRITABLE, &mut attempt) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let Ok(writable) = tokio::time::timeout(self.patience, self.stream.writable()).await else {
+                        let text =
+                            format!("the client has read nothing for {:?} (connections.max.idle.ms)", self.patience);
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+                    };
+                    writable?;
+                }
+                done => return done,
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! - `produce.rs`: when an acknowledgement may go out. `pipeline.rs`: what overlaps on a connection.
 //! - `fetch.rs`: the long poll and its limits. `sessions.rs`: fetch sessions.
 //! - `connections.rs`: limits, silence, the end. `offsets.rs`: the APIs about offsets and producer ids.
+//! - `senders.rs`: frames that come in parts or not at all, answers that are not read.
 //! - `wrong.rs`: requests that are wrong in themselves.
 //!
 //! Everything runs on one thread: when another connection has been answered, whatever could be done for a request that
@@ -16,6 +17,7 @@ mod offsets;
 mod pipeline;
 mod produce;
 mod requests;
+mod senders;
 mod sessions;
 mod stage;
 mod wrong;

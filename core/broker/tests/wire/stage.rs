@@ -203,6 +203,13 @@ pub(crate) struct Sent {
     version: i16,
 }
 
+impl Sent {
+    /// The first request of a client that was sent as bytes.
+    pub(crate) fn first(version: i16) -> Self {
+        Self { id: 1, version }
+    }
+}
+
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = guarded(TcpStream::connect(address)).await.unwrap();
@@ -216,6 +223,11 @@ impl Client {
         let frame = encode_request(request, version, id, Some(&StrBytes::from_static("wire-test"))).unwrap();
         guarded(self.stream.write_all(&frame)).await.unwrap();
         Sent { id, version }
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
+        guarded(self.stream.write_all(bytes)).await.unwrap();
     }
 
     /// The next response, which must be the one to `sent`.
