@@ -3,7 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -24,6 +24,10 @@ pub(crate) struct Broker {
 impl Broker {
     /// Starts a broker on `dir` and waits until it says that it is ready. `port` 0 is any; `kafka` are lines of `[kafka]`.
     pub(crate) fn start(dir: &Path, port: u16, kafka: &[&str]) -> Self {
+        Self::run_file(Command::new(PROGRAM), &Self::write_file(dir, port, kafka))
+    }
+
+    fn write_file(dir: &Path, port: u16, kafka: &[&str]) -> PathBuf {
         let file = dir.join("watershed.toml");
         let text = format!(
             "data_dir = {:?}\n[http]\naddress = \"127.0.0.1:0\"\n[[listeners]]\nname = \"PLAINTEXT\"\naddress = \"127.0.0.1:{port}\"\n[kafka]\n{}\n",
@@ -31,8 +35,18 @@ impl Broker {
             kafka.join("\n"),
         );
         std::fs::write(&file, text).unwrap();
-        let mut command = Command::new(PROGRAM);
-        command.args(["--json", "serve", "--config"]).arg(&file);
+        file
+    }
+
+    /// The same where the process may have so many files open, not one more.
+    pub(crate) fn start_with_files(dir: &Path, files: u32) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), PROGRAM]);
+        Self::run_file(command, &Self::write_file(dir, 0, &[]))
+    }
+
+    fn run_file(mut command: Command, file: &Path) -> Self {
+        command.args(["--json", "serve", "--config"]).arg(file);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -1,79 +1,17 @@
-//! Hostile and mistaken peers against the real binary: each is cut off or told what is wrong, and nobody else notices.
+//! Bytes that are no requests, requests that cannot be, places that cannot be had.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
 
-use bytes::Bytes;
-use common::Broker;
+use watershed_protocol::messages::create_topics::CreatableTopic;
 use watershed_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, MetadataRequest,
-    MetadataResponse, create_topics::CreatableTopic,
+    MetadataResponse,
 };
-use watershed_protocol::{ApiKey, ErrorCode, Message, Request, ResponseHeader, encode_request};
+use watershed_protocol::{ApiKey, ErrorCode, Message, ResponseHeader};
 
-/// How long a peer waits for an answer or for being cut off.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-struct Peer(TcpStream);
-
-impl Peer {
-    fn connect(broker: &Broker) -> Self {
-        let stream = TcpStream::connect(&broker.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self(stream)
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        // The broker may have closed already, which is what is tested.
-        let _ = self.0.write_all(bytes);
-    }
-
-    fn frame(&mut self) -> Option<Bytes> {
-        let mut size = [0; 4];
-        self.0.read_exact(&mut size).ok()?;
-        let mut frame = vec![0; usize::try_from(i32::from_be_bytes(size)).unwrap()];
-        self.0.read_exact(&mut frame).ok()?;
-        Some(frame.into())
-    }
-
-    fn ask<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
-        let api = ApiKey::try_from(R::SCHEMA.api).unwrap();
-        self.send(&encode_request(request, version, 7, None).unwrap());
-        let (header, body) = ResponseHeader::decode(self.frame().unwrap(), api, version).unwrap();
-        assert_eq!(header.correlation_id, 7);
-        R::Response::decode(body, version).unwrap()
-    }
-
-    /// Whether the broker closes the connection without a word.
-    fn is_cut(&mut self) -> bool {
-        let mut rest = Vec::new();
-        matches!(self.0.read_to_end(&mut rest), Ok(0)) || rest.is_empty()
-    }
-}
-
-fn request(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::new();
-    frame.extend(key.to_be_bytes());
-    frame.extend(version.to_be_bytes());
-    frame.extend(9i32.to_be_bytes());
-    frame.extend((-1i16).to_be_bytes());
-    frame.extend(body);
-    let mut out = u32::try_from(frame.len()).unwrap().to_be_bytes().to_vec();
-    out.extend(frame);
-    out
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
+use crate::common::{self, Broker};
+use crate::peer::{Peer, request};
+use crate::process::resident_kib;
 
 #[test]
 fn hostile_frames_cost_their_sender_the_connection_and_nobody_anything() {
@@ -105,7 +43,7 @@ fn hostile_frames_cost_their_sender_the_connection_and_nobody_anything() {
         let answer: MetadataResponse = witness.ask(&MetadataRequest { topics: None, ..Default::default() }, 12);
         assert_eq!(answer.brokers.len(), 1, "the other connection goes on");
     }
-    let resident = resident_kib(broker.pid());
+    let resident = resident_kib(&broker);
     assert!(resident < 256 * 1024, "{resident} KiB resident after hostile frames");
 }
 
