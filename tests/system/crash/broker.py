@@ -13,7 +13,7 @@ from fdatasync import Valve
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHIM = [sys.executable, os.path.join(HERE, "fdatasync.py")]
 ENV_SH = os.path.join(HERE, "..", "..", "clients", "lib", "env.sh")
-START_SECONDS = 60
+START_SECONDS, START_SECONDS_OF_KAFKA = 60, 240
 # How often retention looks; a broker that is judged leaves everything where it found it.
 RETENTION_MS, RETENTION_OF_JUDGED_MS = 300, 3_600_000
 PR_SET_PDEATHSIG = 1
@@ -33,6 +33,8 @@ def free_port():
 
 class Broker:
     """The binary under test on one data directory."""
+
+    patience_seconds = START_SECONDS
 
     def __init__(self, binary, directory, log, port=None, no_sync=False, judged=False):
         self.port, self.log = port or free_port(), log
@@ -71,8 +73,8 @@ class Broker:
         while not self.accepts():
             if self.process.poll() is not None:
                 raise RuntimeError(f"the broker ended with {self.process.returncode}: {self.last_words()}")
-            if time.monotonic() - begun > START_SECONDS:
-                raise RuntimeError(f"the broker is not ready after {START_SECONDS} s: {self.last_words()}")
+            if time.monotonic() - begun > self.patience_seconds:
+                raise RuntimeError(f"the broker is not ready after {self.patience_seconds} s: {self.last_words()}")
             time.sleep(0.005)
         self.startup_seconds = time.monotonic() - begun
         return self
@@ -121,6 +123,8 @@ class Broker:
 
 class Kafka(Broker):
     """Apache Kafka 4.2 with its defaults, for comparison."""
+
+    patience_seconds = START_SECONDS_OF_KAFKA
 
     def __init__(self, directory, log, port=None):
         self.port, self.log, self.process, self.valve = port or free_port(), log, None, None
