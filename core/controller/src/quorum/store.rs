@@ -113,10 +113,10 @@ impl Store {
             Self::with_database(made, new.clone(), node)?;
             fs::File::open(&new).and_then(|file| file.sync_all()).map_err(io(&new))?;
             fs::rename(&new, &path).map_err(io(&path))?;
+        }
+        // Also where it was there: who made it may have been killed before its name was durable.
+        for dir in [Some(dir), dir.parent()].into_iter().flatten() {
             sync_dir(dir).map_err(io(dir))?;
-            if let Some(parent) = dir.parent() {
-                sync_dir(parent).map_err(io(parent))?;
-            }
         }
         let db = builder().open(&path).map_err(|error| database_error(&path, error))?;
         Self::with_database(db, path, node)
