@@ -377,7 +377,7 @@ impl Consumer {
 
     /// Waits before these partitions are fetched again; gives the error up if nothing worked for too long.
     fn back_off(&mut self, keys: impl Iterator<Item = Key>, error: ClientError) -> Result<(), ClientError> {
-        if !error.is_retriable() {
+        if error.is_damage() || !error.is_retriable() {
             return Err(error);
         }
         let limit = self.client.config().operation_timeout;

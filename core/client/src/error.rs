@@ -153,6 +153,12 @@ impl ClientError {
         }
     }
 
+    /// Whether the broker holds damaged records there: a consumer goes on behind them only if somebody says so.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Broker { code: ErrorCode::CorruptMessage, .. })
+    }
+
     /// Whether another try may succeed without anybody changing anything.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
