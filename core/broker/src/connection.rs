@@ -27,7 +27,7 @@ use watershed_protocol::{ApiKey, DecodeError, EncodeError, RequestHeader};
 use crate::Broker;
 use crate::apis::{self, Client, PendingProduce};
 use crate::budget::Share;
-use crate::transport::Transport;
+use crate::transport::{self, Transport};
 
 /// How many Produce requests of one connection may wait for their promises.
 const PRODUCE_QUEUE_MAX: usize = 256;
@@ -36,8 +36,9 @@ const PRODUCE_QUEUE_MAX: usize = 256;
 /// so much is read before it draws on the budget.
 const SMALL_FRAME_BYTES: usize = 64 * 1024;
 
-/// Frames up to this size get one buffer at once; that of a larger one grows with what arrives.
-const WHOLE_BUFFER_BYTES: usize = 1024 * 1024;
+/// Frames up to this size get one buffer at once; that of a larger one grows with what arrives. Clients' largest requests
+/// are a megabyte of records by default, and some bytes around them.
+const WHOLE_BUFFER_BYTES: usize = (1024 + 64) * 1024;
 
 /// How long the next part of a frame may take to arrive, beyond what [`SLOWEST_BYTES_PER_SECOND`] explains.
 const FRAME_GRACE: Duration = Duration::from_secs(30);
@@ -125,12 +126,12 @@ pub(crate) async fn serve(
     listener: usize,
     stop: CancellationToken,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
+    if let Err(error) = transport::prepare(&stream, peer) {
+        tracing::debug!(%peer, %error, "cannot set the socket's options");
     }
     let client = Client::new(listener);
     let mut connection = Connection {
-        transport: Transport::new(stream, broker.limits().idle),
+        transport: Transport::new(stream, Arc::clone(&broker.frames), broker.limits().idle),
         broker,
         client,
         queue: VecDeque::new(),

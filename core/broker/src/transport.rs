@@ -1,17 +1,22 @@
 //! Bytes in and out of one TCP connection.
 //!
-//! Reading: nothing is allocated while a connection is idle; a large frame gets one buffer of its size and is read into
-//! it directly. Writing: runs of memory go out in vectored writes, ranges of files by `sendfile`, so that a record's
-//! bytes pass from socket to page cache and back without a copy of ours.
+//! Reading: nothing is allocated while a connection is idle; a large frame is read into one buffer of the pool. Writing:
+//! runs of memory go out in vectored writes, ranges of files by `sendfile`, so that a record's bytes pass from socket to
+//! page cache and back without a copy of ours.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tokio::io::Interest;
+use futures_util::FutureExt;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 use watershed_model::Piece;
+
+use crate::frames::{FrameBuffer, FramePool, LARGE_FRAME_BYTES};
 
 /// How much is read at once while the size of the next frame is unknown.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
@@ -25,35 +30,55 @@ const SENDFILE_BYTES_MAX: usize = 1024 * 1024;
 /// A frame's size field.
 const SIZE_BYTES: usize = 4;
 
+/// What paces packets between two ends of one machine: nothing. Where the system's choice is BBR, its pacing arms a
+/// high-resolution timer per packet, which on a virtual machine is half of the cost of a fetch; the loopback interface
+/// has no queue that pacing could spare.
+const SAME_HOST_CONGESTION_CONTROL: &str = "reno";
+
+/// Sets the options of a new connection's socket.
+pub(crate) fn prepare(stream: &TcpStream, peer: SocketAddr) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    if stream.local_addr()?.ip() == peer.ip() {
+        rustix::net::sockopt::set_tcp_congestion(stream, SAME_HOST_CONGESTION_CONTROL)?;
+    }
+    Ok(())
+}
+
 /// The sending and receiving ends of a connection.
 #[derive(Debug)]
 pub(crate) struct Transport {
     stream: TcpStream,
+    frames: Arc<FramePool>,
     input: BytesMut,
+    /// The frame that is under way where it is read into a buffer of the pool; `input` is empty then.
+    large: Option<FrameBuffer>,
     ended: bool,
     /// How long the other end may leave what is sent to it unread.
     patience: Duration,
 }
 
 impl Transport {
-    pub(crate) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream, input: BytesMut::new(), ended: false, patience }
+    pub(crate) fn new(stream: TcpStream, frames: Arc<FramePool>, patience: Duration) -> Self {
+        Self { stream, frames, input: BytesMut::new(), large: None, ended: false, patience }
     }
 
     /// The bytes that have arrived and were not taken.
     pub(crate) fn buffered(&self) -> &[u8] {
-        &self.input
+        self.large.as_ref().map_or(&self.input, FrameBuffer::bytes)
     }
 
     /// The size that the next frame announces, once it has arrived.
     pub(crate) fn announced(&self) -> Option<i32> {
-        self.input.first_chunk::<SIZE_BYTES>().map(|size| i32::from_be_bytes(*size))
+        self.buffered().first_chunk::<SIZE_BYTES>().map(|size| i32::from_be_bytes(*size))
     }
 
     /// The next frame without its size field, if `size` bytes of it are here.
     pub(crate) fn take_frame(&mut self, size: usize) -> Option<Bytes> {
-        if self.input.len() < SIZE_BYTES + size {
+        if self.buffered().len() < SIZE_BYTES + size {
             return None;
+        }
+        if let Some(large) = self.large.take() {
+            return Some(large.freeze().slice(SIZE_BYTES..SIZE_BYTES + size));
         }
         self.input.advance(SIZE_BYTES);
         let frame = self.input.split_to(size).freeze();
@@ -72,25 +97,52 @@ impl Transport {
             if self.ended {
                 return Ok(false);
             }
+            if self.large.as_ref().is_some_and(|large| large.bytes().len() >= SIZE_BYTES + reach) {
+                // All that may be read now is here; whoever waits for room asks again with more.
+                std::future::pending::<()>().await;
+            }
             self.stream.readable().await?;
-            let missing = |bytes: usize| (SIZE_BYTES + bytes).saturating_sub(self.input.len()).max(READ_AHEAD_BYTES);
-            let (want, room) = if reach == 0 { (READ_AHEAD_BYTES, 0) } else { (missing(reach), missing(room)) };
-            self.input.reserve(want.max(room));
-            match self.stream.try_read_buf(&mut (&mut self.input).limit(want)) {
-                Ok(0) => {
+            match self.read_now(reach, room) {
+                Some(Ok(0)) => {
                     self.ended = true;
                     return Ok(false);
                 }
-                Ok(_) => return Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Some(Ok(_)) => return Ok(true),
+                None => {
                     if self.input.is_empty() {
                         self.input = BytesMut::new();
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Some(Err(error)) => return Err(error),
             }
         }
+    }
+
+    /// Reads what is there; `None` if that is nothing.
+    fn read_now(&mut self, reach: usize, room: usize) -> Option<io::Result<usize>> {
+        if self.large.is_none() && self.is_large(room) {
+            let mut large = self.frames.lend(SIZE_BYTES + room);
+            large.bytes_mut().extend_from_slice(&std::mem::take(&mut self.input));
+            self.large = Some(large);
+        }
+        // Not `try_read`: this read knows that a socket which gave less than there was room for is empty, and spares the
+        // next call from asking it.
+        if let Some(large) = &mut self.large {
+            let want = (SIZE_BYTES + reach).saturating_sub(large.bytes().len());
+            return self.stream.read_buf(&mut large.bytes_mut().limit(want)).now_or_never();
+        }
+        let missing = |bytes: usize| (SIZE_BYTES + bytes).saturating_sub(self.input.len()).max(READ_AHEAD_BYTES);
+        let (want, room) = if reach == 0 { (READ_AHEAD_BYTES, 0) } else { (missing(reach), missing(room)) };
+        self.input.reserve(want.max(room));
+        self.stream.read_buf(&mut (&mut self.input).limit(want)).now_or_never()
+    }
+
+    /// Whether the frame that is under way goes into a buffer of the pool: the buffer takes all of it, and most of it is
+    /// still to come.
+    fn is_large(&self, room: usize) -> bool {
+        let is_whole = self.announced().and_then(|size| usize::try_from(size).ok()) == Some(room);
+        is_whole && room >= LARGE_FRAME_BYTES && self.input.len() < LARGE_FRAME_BYTES
     }
 
     /// Sends everything. Not cancel-safe: a dropped call leaves half a response on the wire, so the connection
