@@ -6,6 +6,8 @@
 //! them in the same file goes on as a segment of its own, and the report says so. What was read is synced before the log
 //! opens: it may have been in the page cache only.
 
+mod strays;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -298,6 +300,10 @@ impl<'a> Recovery<'a> {
                 self.drop_torn(&found)?;
                 continue;
             }
+            if found.base < scan.next && found.known.is_none() {
+                self.set_overlap_aside(&found, scan.next)?;
+                continue;
+            }
             if let Some(before) = scan.segments.back_mut() {
                 before.facts.sealed = true;
                 let index = std::mem::take(&mut scan.last_index);
@@ -320,6 +326,11 @@ impl<'a> Recovery<'a> {
                 }
                 _ => self.scan_segment(&found, &mut scan, &mut plan)?,
             };
+            if entry.facts.bytes == 0 && !plan.is_empty() {
+                // All of it was set aside. Readers would stop at a segment without frames.
+                self.unlink(&file_name(found.base, LOG_SUFFIX))?;
+                continue;
+            }
             scan.segments.push_back(entry);
         }
         for entry in &mut scan.segments {
@@ -334,17 +345,6 @@ impl<'a> Recovery<'a> {
             scan.next = m.recovery_point;
         }
         Ok(scan)
-    }
-
-    /// Drops a whole segment that lies behind a torn place: nothing in it was promised.
-    fn drop_torn(&mut self, found: &Found) -> Result<(), StorageError> {
-        if found.size > 0 {
-            let name = file_name(found.base, LOG_SUFFIX);
-            let reason = format!("{name} lies behind a torn frame");
-            self.damage(found.base..found.base, found.size, reason, false);
-        }
-        self.unlink(&file_name(found.base, LOG_SUFFIX))?;
-        self.unlink(&file_name(found.base, INDEX_SUFFIX))
     }
 
     fn scan_segment(

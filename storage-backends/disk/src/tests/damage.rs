@@ -241,3 +241,56 @@ async fn damage_after_a_kill_is_damage_where_it_had_been_promised() {
     assert!(report.damage.iter().all(|damage| damage.promised) && report.damage.len() == 1, "{report:?}");
     assert_eq!(offsets(&*log).await, [1, 2], "what follows the damage stays");
 }
+
+#[tokio::test]
+async fn a_file_that_begins_inside_the_segment_before_it_never_lowers_the_end() {
+    let whole = frame(0, 1, 0, 0, 100);
+    let whole = [&whole.head[..], &whole.body[..]].concat();
+    // What overlaps is nothing, noise, or frames of another history.
+    let other = frame(3, 1, 0, 3, 100);
+    let other = [&other.head[..], &other.body[..]].concat();
+    for stray in [vec![0; 100], vec![b'x'; 10], whole, other] {
+        let fs = sample().await;
+        for entry in fs.read_dir(&dir()).unwrap() {
+            if entry.name.ends_with(".state") {
+                fs.unlink(&dir().join(entry.name)).unwrap();
+            }
+        }
+        let file = fs.open(&dir().join(format!("{:020}.log", 7)), OpenMode::Create).unwrap();
+        crate::fs::write_all(&*file, 0, &stray).unwrap();
+        drop(file);
+        let storage = open(&fs);
+        let (log, report) = open_log(&storage).await;
+        assert_eq!((log.ends().start.0, log.ends().end.0), (0, 10), "{report:?}");
+        assert_eq!(offsets(&*log).await, (0..10).collect::<Vec<_>>());
+        assert!(report.damage.iter().any(|d| d.reason.contains("set aside")), "{report:?}");
+        drop((log, storage));
+        let storage = open(&fs.kill());
+        let (log, _) = open_log(&storage).await;
+        assert_eq!(offsets(&*log).await, (0..10).collect::<Vec<_>>(), "and the next time");
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_was_set_aside_as_a_whole_does_not_stop_readers() {
+    let fs = sample().await;
+    // The mark of a clean end goes, and every frame of the first segment.
+    fs.unlink(Path::new("/data/clean")).unwrap();
+    for entry in fs.read_dir(&dir()).unwrap() {
+        if entry.name.ends_with(".state") {
+            fs.unlink(&dir().join(entry.name)).unwrap();
+        }
+    }
+    let first = dir().join(format!("{:020}.log", 0));
+    let size = fs.open(&first, OpenMode::Read).unwrap().size().unwrap();
+    for pos in 0..usize::try_from(size).unwrap() {
+        fs.flip(&first, pos, 0x55);
+    }
+    for fs in [fs.clone(), fs.kill()] {
+        let storage = open(&fs);
+        let (log, _) = open_log(&storage).await;
+        assert_eq!(log.ends().end.0, 10);
+        assert_eq!(offsets(&*log).await, (5..10).collect::<Vec<_>>());
+        drop((log, storage));
+    }
+}
