@@ -16,6 +16,7 @@ mod errors;
 mod fetch_session;
 mod frames;
 mod metrics;
+mod network;
 mod partition;
 mod replica_manager;
 mod server;
@@ -109,6 +110,9 @@ pub enum StartError {
     /// Stored dynamic settings do not go with the file's.
     #[error("stored broker configs contradict the configuration file: {0}")]
     Config(String),
+    /// The system gives no threads.
+    #[error("cannot start the network threads: {0}")]
+    Threads(#[from] std::io::Error),
 }
 
 #[derive(Default)]
@@ -312,7 +316,7 @@ impl RunningBroker {
         });
         let stop = CancellationToken::new();
         let tasks = tasks::spawn(&broker, changes, &stop);
-        let server = server::Server::new(Arc::clone(&broker), stop.clone());
+        let server = server::Server::new(Arc::clone(&broker), stop.clone())?;
         Ok(Self { broker, server, stop, tasks: Mutex::new(tasks) })
     }
 

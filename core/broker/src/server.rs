@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::network::NetworkThreads;
 use crate::{Broker, connection};
 
 /// How long to wait after the system refused an accept (no file descriptors left, say) before trying again.
@@ -86,20 +87,27 @@ pub(crate) struct Server {
     /// How many connections the limit of open files allows.
     connections: usize,
     census: Arc<Mutex<Census>>,
+    threads: Arc<NetworkThreads>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Server {
-    pub(crate) fn new(broker: Arc<Broker>, stop: CancellationToken) -> Self {
+    /// A server with its threads.
+    ///
+    /// # Errors
+    /// If the threads cannot be started.
+    pub(crate) fn new(broker: Arc<Broker>, stop: CancellationToken) -> io::Result<Self> {
         let connections = connections_for(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
-        Self { broker, connections, census: Arc::default(), tasks: TaskTracker::new(), stop }
+        let threads = Arc::new(NetworkThreads::start()?);
+        Ok(Self { broker, connections, census: Arc::default(), threads, tasks: TaskTracker::new(), stop })
     }
 
     /// Accepts on one listener until the broker stops. `index` is the listener's position in the configuration.
     pub(crate) fn listen(&self, listener: TcpListener, index: usize) {
         let (broker, census) = (Arc::clone(&self.broker), Arc::clone(&self.census));
         let (tasks, stop, by_files) = (self.tasks.clone(), self.stop.clone(), self.connections);
+        let threads = Arc::clone(&self.threads);
         self.tasks.spawn(async move {
             let mut complaint = Complaint::default();
             loop {
@@ -111,9 +119,12 @@ impl Server {
                     Ok((stream, peer)) => match admit(&broker, by_files, &census, peer) {
                         Ok(counted) => {
                             let (broker, stop) = (Arc::clone(&broker), stop.clone());
-                            tasks.spawn(async move {
+                            threads.spawn(&tasks, async move {
                                 let _counted = counted;
-                                connection::serve(broker, stream, peer, index, stop).await;
+                                match move_here(stream) {
+                                    Ok(stream) => connection::serve(broker, stream, peer, index, stop).await,
+                                    Err(error) => tracing::warn!(%peer, %error, "cannot serve a connection"),
+                                }
                             });
                         }
                         Err(reason) => {
@@ -170,6 +181,11 @@ fn admit(
     let gauge = broker.metrics.connections.clone();
     gauge.set(open.total as f64);
     Ok(Counted { census: Arc::clone(census), ip, gauge })
+}
+
+/// Registers a socket with the runtime of the thread that this runs on.
+fn move_here(stream: TcpStream) -> io::Result<TcpStream> {
+    TcpStream::from_std(stream.into_std()?)
 }
 
 fn is_peers_fault(error: &io::Error) -> bool {
