@@ -74,10 +74,7 @@ impl Rate {
 }
 
 /// Reads the answer to each request of `waiting`, in their order.
-fn read_answers(
-    stream: std::net::TcpStream,
-    waiting: &mpsc::Receiver<(Instant, bool)>,
-) -> Result<Times, Failure> {
+fn read_answers(stream: std::net::TcpStream, waiting: &mpsc::Receiver<(Instant, bool)>) -> Result<Times, Failure> {
     let mut stream = BufReader::new(stream);
     let mut times = Times::new();
     for (sent, counts) in waiting {

@@ -52,7 +52,8 @@ pub(crate) fn check_produced(frame: Bytes) -> Result<(), Failure> {
 
 /// A response's body, without its header.
 pub(crate) fn decode<R: Request>(frame: Bytes, version: i16) -> Result<R::Response, Failure> {
-    let (_, body) = watershed_protocol::ResponseHeader::decode(frame, watershed_protocol::frame::api_of::<R>(), version)?;
+    let (_, body) =
+        watershed_protocol::ResponseHeader::decode(frame, watershed_protocol::frame::api_of::<R>(), version)?;
     Ok(R::Response::decode(body, version)?)
 }
 
