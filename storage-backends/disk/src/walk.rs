@@ -226,7 +226,12 @@ impl<'a> Walker<'a> {
         // The frame that ended there may be the bad one.
         self.end_known = None;
         let mut pos = bad + 1;
+        let head_bytes = self.framing.head_bytes();
         while pos < self.end {
+            // The file may be far shorter than it should be.
+            if self.bytes(pos, head_bytes)?.len() < head_bytes {
+                break;
+            }
             self.pos = pos;
             let saved = (self.next, self.epoch);
             match self.next_verified() {

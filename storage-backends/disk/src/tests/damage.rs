@@ -294,3 +294,13 @@ async fn a_segment_that_was_set_aside_as_a_whole_does_not_stop_readers() {
         drop((log, storage));
     }
 }
+
+#[test]
+fn the_search_for_intact_frames_ends_where_the_file_does() {
+    let fs = RecordingFs::new();
+    let file = fs.open(Path::new("/short"), OpenMode::Create).unwrap();
+    crate::fs::write_all(&*file, 0, &[7; 200]).unwrap();
+    // Its state file says that it is far longer.
+    let mut walker = crate::walk::Walker::new(&*file, &BatchFraming, 0, 1 << 60, 64);
+    assert_eq!(walker.find_intact().unwrap(), None);
+}
