@@ -29,6 +29,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=float, default=1e9, help="bytes of record values, the whole of the bulk scenario")
+    parser.add_argument("--volume", type=float, default=5e9, help="bytes of record values of the after_load scenario")
     parser.add_argument("--seconds", type=float, default=15, help="of each measurement on a schedule")
     parser.add_argument("--flushed-rate", type=int, default=100, help="requests/s that Kafka sustains with a flush per batch")
     parser.add_argument("--only", choices=KINDS, help="one broker only")

@@ -153,7 +153,7 @@ def dirty(broker, records, options):
 def after_load(broker, records, options):
     """5 GB in and out, a kill, the page cache dropped, and a start."""
     broker.create("load")
-    _, _, count = produce(broker, "load", records, 5 * options.size)
+    _, _, count = produce(broker, "load", records, options.volume)
     consume(broker, "load", count)
     got = {"rss_load": broker.rss()}
     broker.kill()

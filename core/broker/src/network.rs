@@ -27,10 +27,11 @@ struct Thread {
     connections: Arc<AtomicUsize>,
 }
 
-/// Counts a connection on its thread.
-struct Counted(Arc<AtomicUsize>);
+/// A connection's place on a thread: it runs there, and counts for as long as it holds this.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
 
-impl Drop for Counted {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -47,18 +48,18 @@ impl NetworkThreads {
         Ok(Self { threads })
     }
 
-    /// Runs a connection on the thread that has the fewest; `tasks` knows of it.
-    pub(crate) fn spawn(&self, tasks: &TaskTracker, connection: impl Future<Output = ()> + Send + 'static) {
+    /// Runs a connection on the thread that has the fewest; `tasks` knows of it. The connection keeps its place itself:
+    /// a task around it would be twice as large as it, for every one that is open.
+    pub(crate) fn spawn<F>(&self, tasks: &TaskTracker, connection: impl FnOnce(Place) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let fewest = self.threads.iter().min_by_key(|thread| thread.connections.load(Ordering::Relaxed));
         let thread = fewest.expect("there is at least one");
         thread.connections.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted(Arc::clone(&thread.connections));
-        let task = async move {
-            let _counted = counted;
-            connection.await;
-        };
+        let place = Place(Arc::clone(&thread.connections));
         let runtime = thread.runtime.as_ref().expect("it is taken only when the thread is dropped");
-        tasks.spawn_on(task, runtime.handle());
+        tasks.spawn_on(connection(place), runtime.handle());
     }
 }
 
@@ -91,7 +92,10 @@ mod tests {
         let count = || threads.threads.iter().map(|t| t.connections.load(Ordering::Relaxed)).collect::<Vec<_>>();
         for _ in 0..threads.threads.len() * 3 {
             let end = end.clone();
-            threads.spawn(&tasks, async move { end.cancelled().await });
+            threads.spawn(&tasks, |place| async move {
+                end.cancelled().await;
+                drop(place);
+            });
         }
         assert!(count().iter().all(|count| *count == 3), "{:?}", count());
         end.cancel();

@@ -119,8 +119,8 @@ impl Server {
                     Ok((stream, peer)) => match admit(&broker, by_files, &census, peer) {
                         Ok(counted) => {
                             let (broker, stop) = (Arc::clone(&broker), stop.clone());
-                            threads.spawn(&tasks, async move {
-                                let _counted = counted;
+                            threads.spawn(&tasks, |place| async move {
+                                let _counted = (counted, place);
                                 match move_here(stream) {
                                     Ok(stream) => connection::serve(broker, stream, peer, index, stop).await,
                                     Err(error) => tracing::warn!(%peer, %error, "cannot serve a connection"),
