@@ -40,8 +40,9 @@ fn text(path: &Path) -> String {
 /// Whether a Rust file holds tests only.
 fn is_test(path: &Path) -> bool {
     let parts: Vec<_> = path.iter().map(|part| part.to_str().unwrap()).collect();
-    let of_tests =
-        |part: &&str| matches!(*part, "tests" | "tests.rs" | "benches" | "fuzz" | "build.rs") || part.ends_with("_tests.rs");
+    let of_tests = |part: &&str| {
+        matches!(*part, "tests" | "tests.rs" | "benches" | "fuzz" | "build.rs") || part.ends_with("_tests.rs")
+    };
     parts.iter().any(of_tests) || parts.starts_with(&["core", "testkit"]) || path.ends_with("conformance.rs")
 }
 
