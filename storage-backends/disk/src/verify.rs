@@ -98,7 +98,7 @@ struct Check<'a> {
 
 const TORN: &str =
     "if the broker did not end cleanly this is a torn tail: the next start cuts it, nobody was promised it";
-const RESTORE: &str = "the next start sets the damaged bytes aside in a .quarantine file and reports the offsets; restore them from a replica";
+const RESTORE: &str = "it is never served: the next start sets it aside in a .quarantine file or stops readers before it, and tells the offsets; restore them from another copy";
 const NOTED: &str = "nothing to do: without it the next start takes damage in that partition's tail for a torn write";
 const REBUILT: &str = "nothing to do: it is rebuilt when it is needed";
 
