@@ -43,7 +43,8 @@ fn send(log: &Arc<UnifiedLog>, n: i32) -> Result<Appended, LogError> {
     log.append_as_leader(batch, LeaderEpoch(n / 50))
 }
 
-/// What a killed process leaves: the files as they are at this moment.
+/// What a killed process leaves: the files as they are at this moment. A checkpoint may be on its way: its file that is not
+/// named yet may be gone again before it is copied.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -51,7 +52,10 @@ fn copy(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &to.join(entry.file_name()));
         } else {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            match std::fs::copy(entry.path(), to.join(entry.file_name())) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                copied => drop(copied.unwrap()),
+            }
         }
     }
 }
