@@ -78,6 +78,8 @@ struct Outgoing {
     pieces: Vec<Bytes>,
     /// `None` for a request that has no answer.
     waiting: Option<Waiting>,
+    /// Told when the request has left, where nothing waits for an answer.
+    written: Option<oneshot::Sender<()>>,
     /// Held until the request is written, where nothing waits for an answer.
     _budget: Option<OwnedSemaphorePermit>,
 }
@@ -311,7 +313,7 @@ impl Connection {
         let permit = self.reserve(&pieces).await?;
         let (answer, receiver) = oneshot::channel();
         let waiting = Waiting { correlation_id, api, version, answer, _budget: permit };
-        self.queue(Outgoing { pieces, waiting: Some(waiting), _budget: None }).await?;
+        self.queue(Outgoing { pieces, waiting: Some(waiting), written: None, _budget: None }).await?;
         Ok(Reply {
             answer: receiver,
             shared: Arc::clone(&self.shared),
@@ -323,7 +325,8 @@ impl Connection {
         })
     }
 
-    /// Queues a request that gets no answer: Produce with acks=0.
+    /// Sends a request that gets no answer: Produce with acks=0. Returns when the system has it, so that it leaves even
+    /// if the process ends then.
     ///
     /// # Errors
     /// As [`Connection::send`].
@@ -332,7 +335,9 @@ impl Connection {
         let correlation_id = self.correlation_id.fetch_add(1, Ordering::Relaxed) & i32::MAX;
         let pieces = self.encode(request, version, correlation_id)?;
         let permit = self.reserve(&pieces).await?;
-        self.queue(Outgoing { pieces, waiting: None, _budget: Some(permit) }).await
+        let (written, receiver) = oneshot::channel();
+        self.queue(Outgoing { pieces, waiting: None, written: Some(written), _budget: Some(permit) }).await?;
+        receiver.await.map_err(|_| self.shared.reason())
     }
 
     /// The frame in pieces, so that records are not copied.
@@ -365,17 +370,15 @@ impl Connection {
     async fn reserve(&self, pieces: &[Bytes]) -> Result<OwnedSemaphorePermit, ClientError> {
         // A request larger than the whole budget takes all of it: it goes alone.
         let bytes = pieces.iter().map(Bytes::len).sum::<usize>();
-        let permits = bytes.min(self.options.in_flight_bytes_max);
-        let permits = u32::try_from(permits).expect("the budget was clamped to what a u32 holds");
+        let permits = u32::try_from(bytes.min(self.options.in_flight_bytes_max))
+            .expect("the budget was clamped to what a u32 holds");
         Arc::clone(&self.budget).acquire_many_owned(permits).await.map_err(|_| ClientError::Closed)
     }
 
     async fn queue(&self, outgoing: Outgoing) -> Result<(), ClientError> {
         let closed = self.shared.state.lock().closed.clone();
-        match closed {
-            Some(error) => Err(error),
-            None => self.outgoing.send(outgoing).await.map_err(|_| self.shared.reason()),
-        }
+        closed.map_or(Ok(()), Err)?;
+        self.outgoing.send(outgoing).await.map_err(|_| self.shared.reason())
     }
 
     /// Ends the connection; whatever waits gets [`ClientError::Closed`].
@@ -414,12 +417,13 @@ async fn write_loop(write: OwnedWriteHalf, mut queue: mpsc::Receiver<Outgoing>, 
     shared.close(shared.disconnected(failure.to_string()));
     queue.close();
     while let Some(outgoing) = queue.recv().await {
-        refuse(&shared, outgoing);
+        // The one who asked may have gone.
+        let _ = outgoing.waiting.map(|waiting| waiting.answer.send(Err(shared.reason())));
     }
 }
 
 async fn write_one(write: &mut BufWriter<OwnedWriteHalf>, outgoing: Outgoing, shared: &Shared) -> io::Result<()> {
-    let Outgoing { pieces, waiting, _budget } = outgoing;
+    let Outgoing { pieces, waiting, written, _budget } = outgoing;
     if let Some(waiting) = waiting {
         // Before the first byte leaves: the answer may be faster than this task.
         shared.state.lock().waiting.push_back(waiting);
@@ -427,14 +431,12 @@ async fn write_one(write: &mut BufWriter<OwnedWriteHalf>, outgoing: Outgoing, sh
     for piece in &pieces {
         write.write_all(piece).await?;
     }
-    Ok(())
-}
-
-fn refuse(shared: &Shared, outgoing: Outgoing) {
-    if let Some(waiting) = outgoing.waiting {
-        // The one who asked may have gone.
-        let _ = waiting.answer.send(Err(shared.reason()));
+    if let Some(written) = written {
+        write.flush().await?;
+        // The one who sent it may have gone.
+        let _ = written.send(());
     }
+    Ok(())
 }
 
 async fn read_loop(mut read: OwnedReadHalf, shared: Arc<Shared>, frame_bytes_max: usize) {
