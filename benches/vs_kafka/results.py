@@ -10,7 +10,7 @@ ROWS = [
     ("broker CPU, s per GB produced, 100-byte records", "{:.2f}", ("small_records_cpu", "small_records_cpu"), "≤ 0.3"),
     ("broker CPU, s per GB produced, 200 partitions", "{:.2f}", ("many_cpu", "many_cpu"), "≤ 0.2"),
     ("broker capped at half a core: produced, MB/s", "{:.0f}", ("capped_produce", "capped_produce"), "≥ 3"),
-    ("broker capped at half a core: consumed, MB/s", "{:.0f}", ("capped_consume", "capped_consume"), "≥ 2"),
+    ("broker capped at a tenth of a core: consumed, MB/s", "{:.0f}", ("capped_consume", "capped_consume"), "≥ 2"),
     ("CPU per small request, µs: sync", "{:.0f}", ("sync_us", "default_us"), "≤ 0.125"),
     ("CPU per small request, µs: relaxed", "{:.0f}", ("relaxed_us", "default_us"), "≤ 0.125"),
     ("ack at 1,000/s, p50, ms: sync against Kafka's page cache", "{:.2f}", ("sync_p50", "default_p50"), None),

@@ -89,14 +89,15 @@ def many_partitions(broker, records, options):
 
 
 def capped(broker, records, options):
-    """Half a core for the broker, so that the client is not the limit."""
+    """Half a core for the broker when it is written to, a tenth when it is read, so that the client is not the limit."""
     for topic in ("warm", "load"):
         broker.create(topic)
     # Compiled before it is capped, as a broker is that has run for a while.
     _, _, count = produce(broker, "warm", records, options.size / 4)
     consume(broker, "warm", count)
     broker.cap(0.5)
-    _, produced, count = produce(broker, "load", records, options.size / 4)
+    _, produced, count = produce(broker, "load", records, options.size / 2)
+    broker.cap(0.1)
     _, consumed = consume(broker, "load", count)
     broker.cap(None)
     return {"capped_produce": produced, "capped_consume": consumed}
