@@ -4,9 +4,9 @@ Nothing here asserts on a time: the table shows the goal beside each ratio, and 
 """
 
 import argparse
+import json
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 
@@ -33,6 +33,7 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=15, help="of each measurement on a schedule")
     parser.add_argument("--flushed-rate", type=int, default=100, help="requests/s that Kafka sustains with a flush per batch")
     parser.add_argument("--only", choices=KINDS, help="one broker only")
+    parser.add_argument("--figures", help="keep every figure there (JSON); rounds of earlier runs count with this one's")
     parser.add_argument("--out", help="write the table there too")
     parser.add_argument("scenarios", nargs="*", help=f"of {', '.join(scenarios.SCENARIOS)}; all without")
     options = parser.parse_args()
@@ -45,6 +46,9 @@ def main():
     work = tempfile.mkdtemp(prefix="watershed-bench.", dir=os.environ.get("BENCH_DIR"))
     kinds = [options.only] if options.only else KINDS
     figures = {kind: {} for kind in kinds}
+    if options.figures and os.path.exists(options.figures):
+        with open(options.figures) as kept:
+            figures |= json.load(kept)
     try:
         touch_memory(1 << 40)
         records = scenarios.Records(work)
@@ -56,10 +60,12 @@ def main():
                         figures[kind].setdefault(key, []).append(value)
                     shown = ", ".join(f"{key} {value:.3g}" for key, value in got.items())
                     print(f"round {number + 1}, {name}, {kind}: {shown}", file=sys.stderr, flush=True)
+                    if options.figures:
+                        with open(options.figures, "w") as kept:
+                            json.dump(figures, kept, indent=1)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    medians = {kind: {key: statistics.median(values) for key, values in got.items()} for kind, got in figures.items()}
-    text = table(medians, options, scenarios.machine())
+    text = table(figures, options, scenarios.machine())
     print(text)
     if options.out:
         with open(options.out, "w") as out:

@@ -1,5 +1,7 @@
 """The table: what was measured, the ratio, and the goal it is held to."""
 
+import statistics
+
 # What is shown: label, how to print it, (the figure of ours, Kafka's figure), the most or least the ratio should be.
 # A goal that is no ratio is a function of both brokers' figures that gives a text and whether it is met.
 ROWS = [
@@ -54,11 +56,16 @@ def met(ratio, goal):
     return ratio <= float(limit) if sign == "≤" else ratio >= float(limit)
 
 
-def table(medians, options, machine):
-    """Two Markdown tables: ratios to Kafka, and limits of our own."""
+def table(figures, options, machine):
+    """Two Markdown tables of the figures' medians: ratios to Kafka, and limits of our own."""
+    medians = {kind: {key: statistics.median(values) for key, values in got.items()} for kind, got in figures.items()}
+    counts = {len(values) for got in figures.values() for values in got.values()}
+    rounds = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     ours, kafka = medians.get("watershed", {}), medians.get("kafka", {})
     lines = [
-        f"{options.rounds} rounds, medians; {options.size / 1e9:g} GB in the bulk scenario; {machine}.",
+        "# Side by side with Apache Kafka",
+        "",
+        f"Made by `benches/vs_kafka/run`: medians of {rounds} rounds; {options.size / 1e9:g} GB in the bulk scenario; {machine}.",
         "Watershed acknowledges what is on the medium (`sync`) unless a row says `relaxed`; Kafka 4.2 with its defaults what is",
         "in the page cache. Quote the ratios.",
         "",
