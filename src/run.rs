@@ -178,6 +178,7 @@ pub async fn run(
         idle: settings.connections_max_idle_ms.map_or(NEVER, Duration::from_millis),
         in_flight_bytes: usize::try_from(config.in_flight_bytes()).unwrap_or(usize::MAX),
         connection_bytes: config.limits.in_flight_bytes_per_connection.size(),
+        network_threads: std::thread::available_parallelism().map_or(1, usize::from),
         shutdown_patience: SHUTDOWN_PATIENCE,
     };
     let broker = RunningBroker::start(BrokerParts {

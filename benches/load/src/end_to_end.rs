@@ -14,6 +14,7 @@ use watershed_protocol::StrBytes;
 use watershed_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 
 use crate::schedule::{Schedule, Times};
+use crate::wire::Target;
 use crate::{Failure, wire};
 
 /// The last version that names topics by name.
@@ -28,18 +29,8 @@ const WAIT_MS: i32 = 500;
 /// `end-to-end`
 #[derive(Debug, clap::Args)]
 pub(crate) struct EndToEnd {
-    /// The broker
-    #[arg(long)]
-    bootstrap: String,
-    /// The topic, empty
-    #[arg(long)]
-    topic: String,
-    /// How many of its partitions take turns
-    #[arg(long, default_value_t = 1)]
-    partitions: i32,
-    /// The size of each record's value in bytes, 12 at least
-    #[arg(long, default_value_t = 1024)]
-    bytes: usize,
+    #[command(flatten)]
+    target: Target,
     #[command(flatten)]
     schedule: Schedule,
 }
@@ -48,25 +39,25 @@ impl EndToEnd {
     pub(crate) fn run(&self) -> Result<Value, Failure> {
         let (skip, total) = self.schedule.counts();
         let epoch = Instant::now();
-        let mut producer = wire::connect(&self.bootstrap)?;
+        let mut producer = wire::connect(&self.target.bootstrap)?;
         let answers = producer.try_clone()?;
         let acks = thread::spawn(move || -> Result<(), Failure> {
             let mut answers = BufReader::new(answers);
             (0..total).try_for_each(|_| wire::check_produced(wire::read_frame(&mut answers)?))
         });
-        let consumer = Consumer::connect(&self.bootstrap, &self.topic, self.partitions)?;
+        let consumer = Consumer::connect(&self.target.bootstrap, &self.target.topic, self.target.partitions)?;
         let consumed = thread::spawn(move || consumer.run(epoch, skip, total));
         // The consumer waits before the first record leaves.
         thread::sleep(Duration::from_millis(200));
         let clock = SystemClock::new();
-        let mut value = vec![b'x'; self.bytes.max(12)];
+        let mut value = vec![b'x'; self.target.bytes.max(12)];
         let begin = Instant::now();
         for number in 0..total {
             self.schedule.wait(begin, number);
             value[..4].copy_from_slice(&u32::try_from(number)?.to_be_bytes());
             value[4..12].copy_from_slice(&u64::try_from(epoch.elapsed().as_nanos())?.to_be_bytes());
-            let partition = i32::try_from(number)? % self.partitions;
-            let frame = wire::produce_frame(&self.topic, partition, -1, wire::batch(&value, clock.now())?)?;
+            let partition = i32::try_from(number)? % self.target.partitions;
+            let frame = wire::produce_frame(&self.target.topic, partition, -1, wire::batch(&value, clock.now())?)?;
             producer.write_all(&frame)?;
         }
         acks.join().map_err(|_| "the ack reader panicked")??;

@@ -9,26 +9,17 @@ use serde_json::Value;
 use watershed_model::{Clock, SystemClock};
 
 use crate::schedule::{Schedule, Times};
+use crate::wire::Target;
 use crate::{Failure, wire};
 
 /// `rate`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rate {
-    /// The broker
-    #[arg(long)]
-    bootstrap: String,
-    /// The topic
-    #[arg(long)]
-    topic: String,
-    /// How many of its partitions take turns
-    #[arg(long, default_value_t = 1)]
-    partitions: i32,
+    #[command(flatten)]
+    target: Target,
     /// How many connections take turns
     #[arg(long, default_value_t = 4)]
     connections: usize,
-    /// The size of each record's value in bytes
-    #[arg(long, default_value_t = 1024)]
-    bytes: usize,
     /// acks: -1, 1
     #[arg(long, default_value_t = -1, allow_hyphen_values = true)]
     acks: i16,
@@ -38,15 +29,15 @@ pub(crate) struct Rate {
 
 impl Rate {
     pub(crate) fn run(&self) -> Result<Value, Failure> {
-        let records = wire::batch(&vec![b'x'; self.bytes], SystemClock::new().now())?;
-        let frames: Vec<_> = (0..self.partitions)
-            .map(|partition| wire::produce_frame(&self.topic, partition, self.acks, records.clone()))
+        let records = wire::batch(&vec![b'x'; self.target.bytes], SystemClock::new().now())?;
+        let frames: Vec<_> = (0..self.target.partitions)
+            .map(|partition| wire::produce_frame(&self.target.topic, partition, self.acks, records.clone()))
             .collect::<Result<_, _>>()?;
         let (_, total) = self.schedule.counts();
         let mut senders = Vec::new();
         let mut readers = Vec::new();
         for _ in 0..self.connections {
-            let stream = wire::connect(&self.bootstrap)?;
+            let stream = wire::connect(&self.target.bootstrap)?;
             let answers = stream.try_clone()?;
             let (sent, waiting) = mpsc::channel();
             senders.push((stream, sent));

@@ -17,6 +17,23 @@ const PRODUCE_VERSION: i16 = 9;
 /// The largest response that is believed, in bytes.
 const RESPONSE_BYTES_MAX: usize = 256 << 20;
 
+/// Whom the load is for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Target {
+    /// The broker
+    #[arg(long)]
+    pub(crate) bootstrap: String,
+    /// The topic; empty for `end-to-end`
+    #[arg(long)]
+    pub(crate) topic: String,
+    /// How many of its partitions take turns
+    #[arg(long, default_value_t = 1)]
+    pub(crate) partitions: i32,
+    /// The size of each record's value in bytes; 12 at least for `end-to-end`
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) bytes: usize,
+}
+
 pub(crate) fn connect(address: &str) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;

@@ -72,6 +72,8 @@ pub struct Limits {
     pub in_flight_bytes: usize,
     /// The same for one connection.
     pub connection_bytes: usize,
+    /// Threads that serve connections; at least one.
+    pub network_threads: usize,
     /// How long a stop waits for connections to get what they are owed.
     pub shutdown_patience: Duration,
 }

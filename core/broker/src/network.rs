@@ -9,7 +9,6 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::TaskTracker;
@@ -38,13 +37,12 @@ impl Drop for Place {
 }
 
 impl NetworkThreads {
-    /// Starts one thread per core.
+    /// Starts so many threads, one at least.
     ///
     /// # Errors
     /// What the system says where it gives no thread or no epoll instance.
-    pub(crate) fn start() -> io::Result<Self> {
-        let count = thread::available_parallelism().map_or(1, usize::from);
-        let threads = (0..count).map(Thread::start).collect::<Result<_, _>>()?;
+    pub(crate) fn start(count: usize) -> io::Result<Self> {
+        let threads = (0..count.max(1)).map(Thread::start).collect::<Result<_, _>>()?;
         Ok(Self { threads })
     }
 
@@ -86,7 +84,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_spread_and_leave_room_when_they_end() {
-        let threads = NetworkThreads::start().expect("threads can be started");
+        let threads = NetworkThreads::start(2).expect("threads can be started");
         let tasks = TaskTracker::new();
         let end = tokio_util::sync::CancellationToken::new();
         let count = || threads.threads.iter().map(|t| t.connections.load(Ordering::Relaxed)).collect::<Vec<_>>();

@@ -99,7 +99,7 @@ impl Server {
     /// If the threads cannot be started.
     pub(crate) fn new(broker: Arc<Broker>, stop: CancellationToken) -> io::Result<Self> {
         let connections = connections_for(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX));
-        let threads = Arc::new(NetworkThreads::start()?);
+        let threads = Arc::new(NetworkThreads::start(broker.limits().network_threads)?);
         Ok(Self { broker, connections, census: Arc::default(), threads, tasks: TaskTracker::new(), stop })
     }
 

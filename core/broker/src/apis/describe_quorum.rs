@@ -8,10 +8,9 @@ use watershed_protocol::messages::describe_quorum::{
     TopicDataResponse,
 };
 
-use super::Call;
+use super::{Call, METADATA_TOPIC};
 
-/// Where Kafka's tools look for the metadata log: one partition.
-const METADATA_TOPIC: &str = "__cluster_metadata";
+/// The metadata log has one partition.
 const METADATA_PARTITION: i32 = 0;
 /// The first version with messages.
 const MESSAGES_SINCE: i16 = 2;

@@ -10,10 +10,8 @@ use watershed_protocol::messages::metadata::{
     MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 
-use super::{CLUSTER_OPERATIONS, Call, NO_OPERATIONS, TOPIC_OPERATIONS, check_topic_name, is_internal};
+use super::{CLUSTER_OPERATIONS, Call, METADATA_TOPIC, NO_OPERATIONS, TOPIC_OPERATIONS, check_topic_name, is_internal};
 
-/// Kafka's metadata log is no topic, and nobody makes one of its name by asking for it.
-const METADATA_TOPIC: &str = "__cluster_metadata";
 /// The first version with ids (and without a name) in requests.
 const IDS_SINCE: i16 = 12;
 /// The first version that tells a missing listener from a missing leader.
@@ -86,6 +84,7 @@ fn refused(request: MetadataRequest) -> MetadataResponse {
 
 async fn by_name(call: &Call<'_>, names: BTreeSet<String>, may_create: bool) -> Vec<MetadataResponseTopic> {
     let image = call.broker.image();
+    // Kafka's metadata log is no topic, and nobody makes one of its name by asking for it.
     let absent = |name: &&String| image.topic_by_name(name).is_none() && *name != METADATA_TOPIC;
     let missing: Vec<&String> = names.iter().filter(absent).collect();
     let create = may_create && call.broker.config().settings().auto_create_topics_enable;

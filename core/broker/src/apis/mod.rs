@@ -192,6 +192,9 @@ pub(crate) fn is_isolation_level(level: i8) -> bool {
     matches!(level, 0 | 1)
 }
 
+/// Where Kafka's tools look for the metadata log, which is no topic.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+
 /// Topics that only the broker itself writes.
 pub(crate) fn is_internal(name: &str) -> bool {
     matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")

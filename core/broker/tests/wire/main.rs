@@ -6,11 +6,13 @@
 //! - `connections.rs`: limits, silence, the end. `offsets.rs`: the APIs about offsets and producer ids.
 //! - `senders.rs`: frames that come in parts or not at all, answers that are not read.
 //! - `wrong.rs`: requests that are wrong in themselves.
+//! - `bad_days/`: the same broker on the disk backend, whose file system fills up, fails, stalls, or whose clock jumps.
 //!
-//! Everything runs on one thread: when another connection has been answered, whatever could be done for a request that
-//! was sent before has been done. That is how these tests see that something does *not* happen, without sleeping.
+//! All connections are served by one thread: when another connection has been answered, whatever could be done for a
+//! request that was sent before has been done. That is how these tests see that something does *not* happen, without sleeping.
 #![allow(clippy::unwrap_used)]
 
+mod bad_days;
 mod connections;
 mod fetch;
 mod offsets;

@@ -43,17 +43,18 @@ pub(crate) fn limits() -> Limits {
         idle: Duration::from_secs(600),
         in_flight_bytes: 64 << 20,
         connection_bytes: 64 << 20,
+        network_threads: 1,
         shutdown_patience: PATIENCE,
     }
 }
 
-fn random() -> [u8; 16] {
+pub(crate) fn random() -> [u8; 16] {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let four = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     std::array::from_fn(|i| four[i % 4])
 }
 
-fn registration(port: u16) -> RegisterBroker {
+pub(crate) fn registration(port: u16) -> RegisterBroker {
     let endpoint = Endpoint {
         name: "PLAINTEXT".to_owned(),
         host: "localhost".to_owned(),
@@ -69,7 +70,7 @@ fn registration(port: u16) -> RegisterBroker {
     }
 }
 
-fn wanted(name: &str, partitions: i32, storage: &str) -> CreateTopic {
+pub(crate) fn wanted(name: &str, partitions: i32, storage: &str) -> CreateTopic {
     let configs = vec![("watershed.storage".to_owned(), Some(storage.to_owned()))];
     CreateTopic { partitions, configs, ..CreateTopic::with_defaults(name) }
 }

@@ -10,9 +10,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use watershed_broker::{BrokerParts, RunningBroker};
-use watershed_controller::{ControllerHandle, ControllerOptions, CreateTopic, RegisterBroker};
+use watershed_controller::{ControllerHandle, ControllerOptions};
 use watershed_metadata::configs::BrokerConfig;
-use watershed_metadata::{Endpoint, SecurityProtocol, supported_features};
 use watershed_model::{BrokerId, Clock, SystemClock, Timestamp};
 use watershed_protocol::messages::fetch::FetchRequest;
 use watershed_storage::LogStorage;
@@ -21,7 +20,7 @@ use watershed_storage_disk::{DiskConfig, DiskStorage};
 use watershed_storage_memory::MemoryStorage;
 
 use crate::requests::{ALL, FETCH, PRODUCE, bases, batch, fetch, fetched, placed, produce};
-use crate::stage::{CALM, Client, NOW, TOPIC, limits};
+use crate::stage::{CALM, Client, NOW, TOPIC, limits, random, registration, wanted};
 
 /// How many partitions the topic on the disk has: more than the runtime has threads.
 pub(crate) const PARTITIONS: i32 = 4;
@@ -60,18 +59,6 @@ pub(crate) struct World {
     _dir: TempDir,
 }
 
-fn random() -> [u8; 16] {
-    static NEXT: AtomicI64 = AtomicI64::new(1);
-    u128::from(NEXT.fetch_add(1, Ordering::Relaxed).unsigned_abs())
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c)
-        .to_be_bytes()
-}
-
-fn wanted(name: &str, partitions: i32, storage: &str) -> CreateTopic {
-    let configs = vec![("watershed.storage".to_owned(), Some(storage.to_owned()))];
-    CreateTopic { partitions, configs, ..CreateTopic::with_defaults(name) }
-}
-
 impl World {
     pub(crate) async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -90,20 +77,7 @@ impl World {
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let endpoint = Endpoint {
-            name: "PLAINTEXT".to_owned(),
-            host: "localhost".to_owned(),
-            port: address.port(),
-            security_protocol: SecurityProtocol::Plaintext,
-        };
-        let registration = RegisterBroker {
-            broker: BrokerId(1),
-            incarnation: random(),
-            listeners: vec![endpoint],
-            rack: None,
-            features: supported_features(),
-        };
-        let epoch = controller.register_broker(registration).await.unwrap();
+        let epoch = controller.register_broker(registration(address.port())).await.unwrap();
         let topics = vec![wanted(TOPIC, PARTITIONS, "disk"), wanted(CALM, 1, "memory")];
         for created in controller.create_topics(topics, false).await.unwrap() {
             created.unwrap();

@@ -7,9 +7,9 @@ use watershed_model::record::ProducerSequence;
 use watershed_protocol::ErrorCode;
 use watershed_storage_disk::fs::recording::Call;
 
+use super::world::{PARTITIONS, UNSYNCED_BYTES, World, at_once, put};
 use crate::requests::{ALL, PRODUCE, placed, produce, sized};
 use crate::stage::{Client, TOPIC, guarded};
-use crate::world::{PARTITIONS, UNSYNCED_BYTES, World, at_once, put};
 
 fn code(error: ErrorCode) -> i16 {
     error.into()

@@ -4,9 +4,9 @@
 use watershed_protocol::ErrorCode;
 use watershed_protocol::messages::fetch::FetchRequest;
 
+use super::world::{World, at_once, put};
 use crate::requests::{FETCH, bases, fetch, fetched};
 use crate::stage::TOPIC;
-use crate::world::{World, at_once, put};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
