@@ -28,8 +28,6 @@ use crate::walk::{WalkError, Walker};
 
 /// Bytes read at a time while scanning.
 const SCAN_BYTES: usize = 1 << 20;
-/// Bytes read at a time to see one frame.
-const PEEK_BYTES: usize = 16 << 10;
 /// The ending of state files.
 pub(crate) const STATE_SUFFIX: &str = ".state";
 /// The ending of what was set aside for people to look at. Nothing here ever reads or removes it.
@@ -401,7 +399,8 @@ impl<'a> Recovery<'a> {
     fn first_of(&self, found: Option<&Found>) -> Result<Option<FrameMeta>, StorageError> {
         let Some(found) = found else { return Ok(None) };
         let file = self.open(found.base)?;
-        Ok(Walker::new(&*file, self.framing, 0, found.size, PEEK_BYTES).peek())
+        let first = Walker::first_in(&*file, self.framing);
+        first.map_err(|e| self.error("reading", &file_name(found.base, LOG_SUFFIX), e))
     }
 
     /// Deals with bytes that are not a frame, at the walker's position.

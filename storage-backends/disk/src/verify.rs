@@ -20,8 +20,6 @@ use crate::walk::{WalkError, Walker};
 
 /// Bytes read at a time.
 const SCAN_BYTES: usize = 1 << 20;
-/// Bytes read at a time to see one frame.
-const PEEK_BYTES: usize = 16 << 10;
 /// The largest state or index file that is read, in bytes.
 const SMALL_FILE_BYTES_MAX: u64 = 1 << 30;
 
@@ -276,8 +274,7 @@ impl Check<'_> {
     /// The first frame of a segment, if it is intact.
     fn first_of(&self, dir: &Path, base: Offset) -> io::Result<Option<FrameMeta>> {
         let file = self.fs.open(&dir.join(file_name(base, LOG_SUFFIX)), OpenMode::Read)?;
-        let size = file.size()?;
-        Ok(Walker::new(&*file, self.framing, 0, size, PEEK_BYTES).peek())
+        Walker::first_in(&*file, self.framing)
     }
 
     /// Walks over one segment. After a bad place it goes on with the next intact frame.

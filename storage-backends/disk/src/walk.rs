@@ -8,6 +8,9 @@ use watershed_storage::{FrameMeta, Framing};
 
 use crate::fs::{FsFile, read_full};
 
+/// Bytes read at a time to see one frame.
+const PEEK_BYTES: usize = 16 << 10;
+
 /// Why a walk ended before its end.
 #[derive(Debug)]
 pub(crate) enum WalkError {
@@ -77,6 +80,11 @@ impl<'a> Walker<'a> {
     /// What follows the end is known: the last frame must not contradict it.
     pub(crate) fn expect_behind(&mut self, behind: Option<FrameMeta>) {
         self.behind = behind;
+    }
+
+    /// The first frame of a segment, if it is intact.
+    pub(crate) fn first_in(file: &'a dyn FsFile, framing: &'a dyn Framing) -> io::Result<Option<FrameMeta>> {
+        Ok(Self::new(file, framing, 0, file.size()?, PEEK_BYTES).peek())
     }
 
     /// The frame at the position, if it is intact; the walker stays.

@@ -9,7 +9,8 @@
 //! - `state` is held for moments only, never over a system call (opening a cached file apart).
 //!
 //! They are taken in this order. `append.rs` appends and rolls, `round.rs` syncs and publishes, `checkpoint.rs` writes
-//! state files and serves blobs, `read.rs` reads, `check.rs` checks what is read, `cut.rs` truncates, resets, moves the start, closes and destroys.
+//! state files and serves blobs, `read.rs` reads, `check.rs` checks what is read, `cut.rs` truncates, resets, moves the
+//! start, closes and destroys.
 
 mod append;
 mod check;
