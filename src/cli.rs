@@ -27,6 +27,7 @@ use std::io;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use watershed_hooks::PluginFactory;
+use watershed_metadata::configs::Parts;
 
 use config::ConfigOptions;
 use exit::{CliError, Exit};
@@ -99,16 +100,16 @@ pub async fn run(
     command: Command,
     ui: Ui,
     factories: &[Box<dyn PluginFactory>],
-    storages: &[&str],
+    parts: &Parts,
 ) -> Result<(), CliError> {
     match command {
         Command::Serve(_) => Err(CliError::new(Exit::Failure, "serve is run by main")),
         Command::Check(options) => {
-            let loaded = options.load(storages);
+            let loaded = options.load(parts);
             check::print(&loaded, ui.json, &mut io::stdout())?;
             loaded.map(drop).map_err(|_| CliError::new(Exit::Config, ""))
         }
-        Command::Config(options) => match options.load(storages) {
+        Command::Config(options) => match options.load(parts) {
             Ok(loaded) => Ok(config::print(&loaded, ui.json, &mut io::stdout())?),
             Err(problems) => {
                 check::print(&Err(problems), ui.json, &mut io::stdout())?;

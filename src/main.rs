@@ -33,10 +33,9 @@ fn start(command: Command, ui: Ui) -> Result<(), CliError> {
         .build()
         .map_err(|e| CliError::new(Exit::Failure, format!("cannot start the runtime: {e}")))?;
     let registry = Registry::standard();
-    let storages = registry.storage_names();
-    let storages: Vec<_> = storages.iter().map(String::as_str).collect();
+    let parts = registry.parts();
     let result = match command {
-        Command::Serve(options) => match options.load(&storages) {
+        Command::Serve(options) => match options.load(&parts) {
             Ok(loaded) => {
                 log(&loaded.config.log)?;
                 runtime.block_on(async {
@@ -52,7 +51,7 @@ fn start(command: Command, ui: Ui) -> Result<(), CliError> {
         command => {
             let quiet = Log { format: LogFormat::Text, level: std::env::var("WATERSHED_LOG").unwrap_or("warn".into()) };
             log(&quiet)?;
-            runtime.block_on(cli::run(command, ui, registry.hooks(), &storages))
+            runtime.block_on(cli::run(command, ui, registry.hooks(), &parts))
         }
     };
     // A thread may still wait for standard input; nothing depends on it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use watershed_hooks::PluginFactory;
+use watershed_metadata::configs::Parts;
 use watershed_model::Clock;
 use watershed_storage::LogStorage;
 use watershed_storage_disk::{DiskConfig, DiskStorage};
@@ -51,10 +52,10 @@ impl Registry {
         self
     }
 
-    /// The names of the storage backends.
+    /// The names of what there is, for the configuration to be checked against.
     #[must_use]
-    pub fn storage_names(&self) -> Vec<String> {
-        self.storages.keys().cloned().collect()
+    pub fn parts(&self) -> Parts {
+        Parts { storages: self.storages.keys().cloned().collect(), ..Parts::default() }
     }
 
     /// The built-in hooks.

@@ -141,7 +141,7 @@ pub async fn run(
     http::recorder();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let broker_config = config
-        .broker_config_with(registry.storage_names())
+        .broker_config_with(registry.parts())
         .map_err(|errors| RunError::Topics(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     let (config, registry) = (Arc::new(config), Arc::new(registry));
     let storages = {

@@ -37,7 +37,7 @@ async fn an_fsync_that_fails_ends_the_process_with_the_reason() {
         "listeners=[{name=\"PLAINTEXT\",address=\"127.0.0.1:0\"}]".to_owned(),
         "http.address=127.0.0.1:0".to_owned(),
     ];
-    let inputs = Inputs { file: None, env: Vec::new(), set: set.into(), storages: registry.storage_names() };
+    let inputs = Inputs { file: None, env: Vec::new(), set: set.into(), parts: registry.parts() };
     let config = load(&inputs).unwrap().config;
     let fs = RecordingFs::new();
     let shared = fs.clone();

@@ -8,8 +8,8 @@ use watershed::Registry;
 use watershed::config::{Inputs, load};
 
 fn check(what: &str, file: PathBuf) {
-    let storages = Registry::standard().storage_names();
-    let loaded = load(&Inputs { file: Some(file), storages, ..Inputs::default() });
+    let parts = Registry::standard().parts();
+    let loaded = load(&Inputs { file: Some(file), parts, ..Inputs::default() });
     assert!(loaded.is_ok(), "{what}:\n{}", loaded.unwrap_err());
 }
 

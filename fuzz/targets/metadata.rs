@@ -54,6 +54,7 @@ fn honest() -> Vec<Vec<u8>> {
             MetadataRecord::TopicCreated { topic, name: "a.b".into(), partitions: vec![run.clone()] },
             MetadataRecord::PartitionsAdded { topic, first: 3, partitions: vec![run] },
             config(ConfigResource::Topic(topic)),
+            config(ConfigResource::Group("g".into())),
         ],
         vec![
             MetadataRecord::ProducerIdsAllocated { broker: BrokerId(1), next: ProducerId(1000) },

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde_json::json;
+use watershed_metadata::configs::Parts;
 
 use crate::config::{ConfigProblems, Effective, Inputs, Loaded, Place, load};
 
@@ -21,17 +22,17 @@ pub struct ConfigOptions {
 }
 
 impl ConfigOptions {
-    /// Loads the configuration of this process: the file, its environment and these options. `storages` are the
-    /// names of the storage backends there are.
+    /// Loads the configuration of this process: the file, its environment and these options. `parts` are the
+    /// names of what this program is built with.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn load(&self, storages: &[&str]) -> Result<Loaded, ConfigProblems> {
+    pub fn load(&self, parts: &Parts) -> Result<Loaded, ConfigProblems> {
         load(&Inputs {
             file: self.config.clone(),
             env: std::env::vars_os().collect(),
             set: self.set.clone(),
-            storages: storages.iter().map(|name| (*name).to_owned()).collect(),
+            parts: parts.clone(),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use watershed_metadata::configs::{ConfigDef, Support, broker_config_defs, topic_config_defs};
+use watershed_metadata::configs::{ConfigDef, Support, broker_config_defs, group_config_defs, topic_config_defs};
 
 use super::check::join;
 use super::layers::env_name;
@@ -48,6 +48,12 @@ pub fn markdown() -> String {
          the strongest first.\n\n",
     );
     kafka(&mut page, topic_config_defs());
+    page.push_str(
+        "\n## Group settings\n\nOf one consumer group (KIP-848), set with Kafka's tools: `kafka-configs --entity-type \
+         groups`. A group may have them before it exists. The column *Default from* names the broker setting that gives \
+         the default.\n\n",
+    );
+    kafka(&mut page, group_config_defs());
     page
 }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use config::Value;
-use watershed_metadata::configs::{ConfigKind, broker_config_defs, describe_broker, nearest};
+use watershed_metadata::configs::{ConfigKind, Parts, broker_config_defs, describe_broker, nearest};
 
 use super::check::{Checked, join, kafka_path};
 use super::node::{Entry, Node, NodeValue, parse_file, parse_value};
@@ -29,8 +29,8 @@ pub struct Inputs {
     pub env: Vec<(OsString, OsString)>,
     /// Values of `--set`, each `a.b=value`, in the order given: the last of several wins.
     pub set: Vec<String>,
-    /// The names of the storage backends this program was built with.
-    pub storages: Vec<String>,
+    /// The names of what this program was built with.
+    pub parts: Parts,
 }
 
 /// A configuration that is valid in every respect.
@@ -75,7 +75,7 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigProblems> {
     let merged = builder.build().and_then(config::Config::try_deserialize::<Config>);
     match merged {
         Ok(config) => {
-            let later = validate::problems(&config, &places, &inputs.storages);
+            let later = validate::problems(&config, &places, &inputs.parts);
             let later: Vec<_> = later.into_iter().filter(|p| !follows_from(p, &checked.problems)).collect();
             checked.problems.extend(later);
             if checked.problems.is_empty() {

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use watershed_metadata::configs::TopicConfig;
+use watershed_metadata::configs::{Parts, TopicConfig};
 
 use super::*;
 
@@ -17,8 +17,7 @@ impl Case {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.toml");
         fs::write(&path, file).unwrap();
-        let storages = vec!["disk".to_owned(), "memory".to_owned()];
-        Self { dir, inputs: Inputs { file: Some(path), storages, ..Inputs::default() } }
+        Self { dir, inputs: Inputs { file: Some(path), ..Inputs::default() } }
     }
 
     fn env(mut self, name: &str, value: &str) -> Self {
@@ -114,8 +113,7 @@ name = "events"
     assert_eq!(config.topics[0].partitions.map(Bounded::get), Some(6));
     assert_eq!(config.topics[1].config, TopicSettings::default());
 
-    let storages = vec!["disk".to_owned(), "memory".to_owned()];
-    let broker = config.broker_config_with(storages).unwrap();
+    let broker = config.broker_config_with(Parts::default()).unwrap();
     assert_eq!((broker.settings().num_partitions, broker.settings().auto_create_topics_enable), (4, false));
     let topic = TopicConfig::resolve(&broker, &config.topics[0].config.0).unwrap();
     assert_eq!((topic.retention_ms, &*topic.storage), (Some(86_400_000), "disk"));
@@ -372,8 +370,7 @@ fn all_problems_are_reported_at_once() {
 
 #[test]
 fn the_file_in_the_working_directory_is_optional() {
-    let storages = vec!["disk".to_owned(), "memory".to_owned()];
-    let loaded = load(&Inputs { storages, ..Inputs::default() }).unwrap();
+    let loaded = load(&Inputs::default()).unwrap();
     assert_eq!((loaded.file, loaded.config), (None, Config::default()));
 }
 

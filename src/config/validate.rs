@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use watershed_controller::check_topic_name;
 use watershed_metadata::configs::{
-    BrokerConfig, ConfigError, FLUSH_CONFIG, STORAGE_CONFIG, nearest, validate_topic_all,
+    BrokerConfig, ConfigError, FLUSH_CONFIG, Parts, STORAGE_CONFIG, nearest, validate_topic_all,
 };
 
 use super::check::kafka_path;
@@ -14,12 +14,12 @@ use super::types::{Config, Disk, HostPort, Storage};
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every contradiction in a configuration whose values are each fine.
-pub(super) fn problems(config: &Config, places: &BTreeMap<String, Place>, storages: &[String]) -> Vec<Problem> {
+pub(super) fn problems(config: &Config, places: &BTreeMap<String, Place>, parts: &Parts) -> Vec<Problem> {
     let mut check = Check { config, places, problems: Vec::new() };
     check.log();
     check.listeners();
     check.limits();
-    let broker = check.broker(storages);
+    let broker = check.broker(parts);
     check.topics(&broker);
     check.problems
 }
@@ -29,15 +29,19 @@ impl Config {
     /// own names.
     #[must_use]
     pub fn broker_config(&self) -> BrokerConfig {
-        let storages = vec![self.storage.default.clone()];
-        self.broker_config_with(storages).expect("a loaded configuration was validated")
+        let assignors = self.kafka.0.get("group.consumer.assignors").map_or("", String::as_str);
+        let parts = Parts {
+            storages: vec![self.storage.default.clone()],
+            assignors: assignors.split(',').map(|name| name.trim().to_owned()).collect(),
+        };
+        self.broker_config_with(parts).expect("a loaded configuration was validated")
     }
 
-    /// The same with the names of every storage backend there is.
+    /// The same with the names of everything the program is built with.
     ///
     /// # Errors
     /// What is wrong with them; nothing for a configuration from [`load`](super::load).
-    pub fn broker_config_with(&self, storages: Vec<String>) -> Result<BrokerConfig, Vec<ConfigError>> {
+    pub fn broker_config_with(&self, parts: Parts) -> Result<BrokerConfig, Vec<ConfigError>> {
         let mut fixed = self.kafka.0.clone();
         if self.storage.default != Storage::default().default {
             fixed.insert(STORAGE_CONFIG.to_owned(), self.storage.default.clone());
@@ -45,7 +49,7 @@ impl Config {
         if self.storage.disk.flush != Disk::default().flush {
             fixed.insert(FLUSH_CONFIG.to_owned(), self.storage.disk.flush.as_str().to_owned());
         }
-        BrokerConfig::with_storages(fixed, storages)
+        BrokerConfig::with_parts(fixed, parts)
     }
 
     /// How many bytes of produce requests may be in work at once: Kafka's `queued.max.request.bytes` if it is set,
@@ -152,15 +156,15 @@ impl Check<'_> {
         }
     }
 
-    fn broker(&mut self, storages: &[String]) -> BrokerConfig {
-        match self.config.broker_config_with(storages.to_vec()) {
+    fn broker(&mut self, parts: &Parts) -> BrokerConfig {
+        match self.config.broker_config_with(parts.clone()) {
             Ok(broker) => broker,
             Err(errors) => {
                 for error in errors {
                     self.setting(&error, "kafka");
                 }
                 // The topics are then checked against a broker nobody configured.
-                BrokerConfig::with_storages(BTreeMap::new(), storages.to_vec()).unwrap_or_default()
+                BrokerConfig::with_parts(BTreeMap::new(), parts.clone()).unwrap_or_default()
             }
         }
     }

@@ -77,6 +77,8 @@ pub enum ConfigTarget {
     Broker(BrokerId),
     /// All brokers: what one without its own value uses.
     BrokerDefault,
+    /// A group, by its id, whether there is such a group or not.
+    Group(String),
 }
 
 /// What happens to one config (IncrementalAlterConfigs, KIP-339).

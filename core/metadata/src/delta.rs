@@ -31,6 +31,8 @@ pub enum Change {
     TopicConfigs(TopicId),
     /// Configs of one broker changed, or (`None`) those that hold for all brokers.
     BrokerConfigs(Option<BrokerId>),
+    /// A group's explicitly set configs changed.
+    GroupConfigs(Arc<str>),
     /// A broker is new, or has other listeners.
     BrokerRegistered(BrokerId),
     /// Every partition that this broker leads has a higher leader epoch.

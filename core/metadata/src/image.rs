@@ -40,6 +40,7 @@ pub struct MetadataImage {
     /// How often each broker started; kept for brokers that are gone, since leader epochs count from it.
     starts: OrdMap<BrokerId, i32>,
     broker_configs: OrdMap<Option<BrokerId>, Arc<ConfigMap>>,
+    group_configs: OrdMap<Arc<str>, Arc<ConfigMap>>,
     features: OrdMap<Arc<str>, i16>,
     next_producer_id: ProducerId,
     reserved_offsets: OrdMap<TopicIdPartition, Offset>,
@@ -211,6 +212,17 @@ impl MetadataImage {
         self.broker_configs.keys().copied()
     }
 
+    /// The configs set for the group with this id.
+    #[must_use]
+    pub fn group_configs(&self, group_id: &str) -> &ConfigMap {
+        self.group_configs.get(group_id).map_or(&EMPTY_CONFIGS, |configs| configs)
+    }
+
+    /// The ids of the groups for which configs are set, sorted.
+    pub fn groups_with_configs(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.group_configs.keys()
+    }
+
     /// The finalized feature levels, sorted by name.
     pub fn features(&self) -> impl Iterator<Item = (&str, i16)> {
         self.features.iter().map(|(name, level)| (&**name, *level))
@@ -251,6 +263,7 @@ impl PartialEq for MetadataImage {
             && self.brokers == other.brokers
             && self.starts == other.starts
             && self.broker_configs == other.broker_configs
+            && self.group_configs == other.group_configs
             && self.features == other.features
             && self.next_producer_id == other.next_producer_id
             && self.reserved_offsets == other.reserved_offsets

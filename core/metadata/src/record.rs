@@ -183,7 +183,7 @@ pub enum SecurityProtocol {
 }
 
 /// Whose config it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum ConfigResource {
     /// A topic, by its id: a new topic of the same name starts without them.
     #[n(0)]
@@ -194,6 +194,9 @@ pub enum ConfigResource {
     /// All brokers: what a broker without its own value uses.
     #[n(2)]
     BrokerDefault,
+    /// A group, by its id, whether there is such a group or not (KIP-848).
+    #[n(3)]
+    Group(#[n(0)] String),
 }
 
 /// Consecutive partitions that are alike.

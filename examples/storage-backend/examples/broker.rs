@@ -23,7 +23,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     );
     let mut set = vec![format!("storage.default={FILES}")];
     set.extend(env::args().skip(1).filter(|arg| arg != "--set"));
-    let inputs = Inputs { file: None, env: env::vars_os().collect(), set, storages: registry.storage_names() };
+    let inputs = Inputs { file: None, env: env::vars_os().collect(), set, parts: registry.parts() };
     let config = load(&inputs)?.config;
 
     let sockets = Sockets::bind(&config).await?;

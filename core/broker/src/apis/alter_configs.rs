@@ -117,7 +117,8 @@ fn target(call: &Call<'_>, kind: i8, name: &str) -> Result<ConfigTarget, Refusal
             }
             Err(_) => Err((ErrorCode::InvalidRequest, format!("A broker's id is a number, not {name:?}."))),
         },
-        BROKER_LOGGER | CLIENT_METRICS | GROUP => {
+        GROUP => Ok(ConfigTarget::Group(name.to_owned())),
+        BROKER_LOGGER | CLIENT_METRICS => {
             Err((ErrorCode::InvalidRequest, format!("Resources of type {kind} have no configs on this broker.")))
         }
         _ => Err((ErrorCode::InvalidRequest, format!("Unknown resource type {kind}."))),

@@ -1,4 +1,4 @@
-//! DescribeConfigs, of topics and of this broker (KIP-133, KIP-226, KIP-569).
+//! DescribeConfigs, of topics, of this broker and of groups (KIP-133, KIP-226, KIP-569).
 
 use watershed_metadata::configs::{self, ConfigEntry};
 use watershed_protocol::ErrorCode;
@@ -11,11 +11,12 @@ use super::{Call, check_topic_name};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 /// The first version that carries types and documentation.
 const TYPES_SINCE: i16 = 3;
 
 /// Every type that Kafka 4.2 knows.
-const TYPES: [i8; 5] = [TOPIC, BROKER, 8, 16, 32];
+const TYPES: [i8; 5] = [TOPIC, BROKER, 8, 16, GROUP];
 
 pub(super) async fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     // One type that nobody knows makes the whole request wrong.
@@ -27,6 +28,7 @@ pub(super) async fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> 
         let described = match resource.resource_type {
             TOPIC => topic(call, resource),
             BROKER => broker(call, resource),
+            GROUP => group(call, resource),
             _ => {
                 Err((ErrorCode::InvalidRequest, Some(format!("Unsupported resource type: {}", resource.resource_type))))
             }
@@ -84,6 +86,15 @@ fn broker(call: &Call<'_>, resource: &DescribeConfigsResource) -> Described {
         Ok(_) => invalid(format!("Unexpected broker id, expected {own} or empty string, but received {name}")),
         Err(_) => invalid(format!("Broker id must be an integer, but it is: {name}")),
     }
+}
+
+/// A group's configs, whether there is such a group or not.
+fn group(call: &Call<'_>, resource: &DescribeConfigsResource) -> Described {
+    if resource.resource_name.is_empty() {
+        return Err((ErrorCode::InvalidRequest, Some("Group name must not be empty".to_owned())));
+    }
+    let image = call.broker.image();
+    Ok(configs::describe_group(&call.broker.config(), image.group_configs(&resource.resource_name)))
 }
 
 fn answer(version: i16, request: &DescribeConfigsRequest, entry: ConfigEntry) -> DescribeConfigsResourceResult {

@@ -13,8 +13,8 @@ const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 
-/// The types that version 1 may ask for. Client metrics and groups have no configurations here yet, which an empty list
-/// says truthfully.
+/// The types that version 1 may ask for. Client metrics have no configurations here yet, which an empty list says
+/// truthfully.
 const TYPES: [i8; 5] = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
 
 pub(super) async fn handle(call: &Call<'_>, request: ListConfigResourcesRequest) -> ListConfigResourcesResponse {
@@ -26,6 +26,10 @@ pub(super) async fn handle(call: &Call<'_>, request: ListConfigResourcesRequest)
     }
     let image = call.broker.image();
     let mut config_resources = Vec::new();
+    if asked.contains(&GROUP) {
+        let groups = image.groups_with_configs().map(|group_id| group_id.to_string());
+        config_resources.extend(groups.map(|resource_name| ConfigResource { resource_name, resource_type: GROUP }));
+    }
     // There are no loggers whose levels could be changed through the protocol, so none is listed.
     if asked.contains(&BROKER) {
         let brokers = image.brokers().map(|broker| broker.broker.to_string());

@@ -107,6 +107,8 @@ async fn configs_of_brokers_are_wrong_requests_where_those_of_topics_are_wrong_c
         (4, "99", ErrorCode::InvalidRequest),
         (2, TOPIC, ErrorCode::InvalidConfig),
         (2, "__cluster_metadata", ErrorCode::UnknownTopicOrPartition),
+        (32, "", ErrorCode::InvalidRequest),
+        (32, "orders", ErrorCode::InvalidConfig),
     ] {
         let config = AlterableConfig { name: "message.max.bytes".to_owned(), value: Some("x".to_owned()) };
         let resource = AlterConfigsResource { resource_type, resource_name: name.to_owned(), configs: vec![config] };

@@ -1,4 +1,4 @@
-//! Configs of topics and brokers: incremental changes and whole replacements.
+//! Configs of topics, brokers and groups: incremental changes and whole replacements.
 //!
 //! A resource changes as a whole or not at all. What is checked is the result, not the change: all of a
 //! resource's configs must be valid together.
@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use watershed_metadata::configs::{
-    BrokerConfig, ConfigError, ConfigKind, STORAGE_CONFIG, broker_config_def, topic_config_def, topic_value,
-    validate_broker_dynamic, validate_topic_all,
+    BrokerConfig, ConfigError, ConfigKind, STORAGE_CONFIG, broker_config_def, group_config_def, topic_config_def,
+    topic_value, validate_broker_dynamic, validate_group_all, validate_topic_all,
 };
 use watershed_metadata::{ConfigMap, ConfigResource, MetadataImage, MetadataRecord};
 use watershed_model::limits::CONFIG_VALUE_BYTES_MAX;
@@ -78,7 +78,7 @@ impl Controller {
                 ConfigOp::Append(items) | ConfigOp::Subtract(items) => {
                     let append = matches!(op, ConfigOp::Append(_));
                     let list =
-                        self.list(&work.image, resource, &after, name, if append { "APPEND" } else { "SUBTRACT" })?;
+                        self.list(&work.image, &resource, &after, name, if append { "APPEND" } else { "SUBTRACT" })?;
                     // As in Kafka, commas at the end mean nothing, and nothing at all is an empty item.
                     let items = items.trim_end_matches(',').split(',').map(str::trim);
                     after.insert(name.clone(), edited(list, items, append));
@@ -109,21 +109,25 @@ impl Controller {
         after: &ConfigMap,
     ) -> Result<(), ControllerError> {
         check_sizes(after)?;
-        match resource {
+        match &resource {
             ConfigResource::Topic(_) => {
                 let broker = self.broker_config(&work.image)?;
                 check_topic(&broker, after)?;
                 check_storage_stays(&broker, before, after)?;
             }
             ConfigResource::Broker(_) | ConfigResource::BrokerDefault => {
-                self.check_broker(&work.image, resource, before, after)?;
+                self.check_broker(&work.image, &resource, before, after)?;
+            }
+            ConfigResource::Group(_) => {
+                let broker = self.broker_config(&work.image)?;
+                validate_group_all(&broker, after).map_err(invalid)?;
             }
         }
         let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         for name in names {
             if before.get(name) != after.get(name) {
                 let (name, value) = (name.clone(), after.get(name).cloned());
-                work.emit(MetadataRecord::ConfigChanged { resource, name, value });
+                work.emit(MetadataRecord::ConfigChanged { resource: resource.clone(), name, value });
             }
         }
         Ok(())
@@ -132,7 +136,7 @@ impl Controller {
     fn check_broker(
         &self,
         image: &MetadataImage,
-        resource: ConfigResource,
+        resource: &ConfigResource,
         before: &ConfigMap,
         after: &ConfigMap,
     ) -> Result<(), ControllerError> {
@@ -143,8 +147,8 @@ impl Controller {
         }
         // A value can be fine alone and contradict this node's file; other nodes check theirs when they apply it.
         let own =
-            if resource == ConfigResource::Broker(self.node) { after } else { image.broker_configs(Some(self.node)) };
-        let cluster = if resource == ConfigResource::BrokerDefault { after } else { image.broker_configs(None) };
+            if *resource == ConfigResource::Broker(self.node) { after } else { image.broker_configs(Some(self.node)) };
+        let cluster = if *resource == ConfigResource::BrokerDefault { after } else { image.broker_configs(None) };
         self.config.with_dynamic(own.clone(), cluster.clone()).map_err(not_for_broker)?;
         Ok(())
     }
@@ -153,13 +157,17 @@ impl Controller {
     fn list(
         &self,
         image: &MetadataImage,
-        resource: ConfigResource,
+        resource: &ConfigResource,
         configs: &ConfigMap,
         name: &str,
         op: &str,
     ) -> Result<Vec<String>, ControllerError> {
         let topic = matches!(resource, ConfigResource::Topic(_));
-        let def = if topic { topic_config_def(name) } else { broker_config_def(name) };
+        let def = match resource {
+            ConfigResource::Topic(_) => topic_config_def(name),
+            ConfigResource::Broker(_) | ConfigResource::BrokerDefault => broker_config_def(name),
+            ConfigResource::Group(_) => group_config_def(name),
+        };
         let Some(def) = def.filter(|def| def.kind == ConfigKind::List) else {
             return Err(InvalidConfig(format!("Can't {op} to key {name} because its type is not LIST.")));
         };
@@ -205,6 +213,12 @@ fn current(image: &MetadataImage, target: &ConfigTarget) -> Result<(ConfigResour
             Ok((ConfigResource::Broker(*broker), image.broker_configs(Some(*broker)).clone()))
         }
         ConfigTarget::BrokerDefault => Ok((ConfigResource::BrokerDefault, image.broker_configs(None).clone())),
+        ConfigTarget::Group(group_id) if group_id.is_empty() => {
+            Err(InvalidRequest("Default group resources are not allowed.".to_owned()))
+        }
+        ConfigTarget::Group(group_id) => {
+            Ok((ConfigResource::Group(group_id.clone()), image.group_configs(group_id).clone()))
+        }
     }
 }
 

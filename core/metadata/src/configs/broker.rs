@@ -8,10 +8,30 @@ use std::collections::BTreeMap;
 use super::broker_table::{broker_config_def, broker_config_defs};
 use super::def::{ConfigDef, Rule, Unit};
 use super::error::{ConfigError, nearest};
+use super::group_settings::GroupSettings;
 use super::value::Value;
 
 /// The storage backends of a broker that was not told otherwise.
 pub const STORAGES_BUILT_IN: [&str; 2] = ["disk", "memory"];
+
+/// The assignors of a broker that was not told otherwise.
+pub const ASSIGNORS_BUILT_IN: [&str; 4] = ["range", "round-robin", "sticky", "uniform"];
+
+/// The names of what a broker is built with, as far as settings choose among it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Storage backends, which `watershed.storage` names.
+    pub storages: Vec<String>,
+    /// Assignors of consumer groups, which `group.consumer.assignors` names.
+    pub assignors: Vec<String>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Self { storages: owned(&STORAGES_BUILT_IN), assignors: owned(&ASSIGNORS_BUILT_IN) }
+    }
+}
 
 type Map = BTreeMap<String, String>;
 
@@ -22,7 +42,7 @@ pub struct BrokerConfig {
     pub(super) dynamic: Map,
     pub(super) dynamic_default: Map,
     pub(super) fixed: Map,
-    storages: Vec<String>,
+    parts: Parts,
     settings: BrokerSettings,
 }
 
@@ -62,6 +82,8 @@ pub struct BrokerSettings {
     pub fetch_session_slots: u32,
     /// `max.request.partition.size.limit`.
     pub request_partitions_max: u32,
+    /// What the group coordinator is told.
+    pub groups: GroupSettings,
 }
 
 impl Default for BrokerConfig {
@@ -71,20 +93,20 @@ impl Default for BrokerConfig {
 }
 
 impl BrokerConfig {
-    /// A broker whose file holds these settings, with the built-in storage backends.
+    /// A broker whose file holds these settings, built with what comes with Watershed.
     ///
     /// # Errors
     /// Everything that is wrong with them, not only the first.
     pub fn new(fixed: BTreeMap<String, String>) -> Result<Self, Vec<ConfigError>> {
-        Self::with_storages(fixed, STORAGES_BUILT_IN.iter().map(|name| (*name).to_owned()).collect())
+        Self::with_parts(fixed, Parts::default())
     }
 
-    /// The same with the names of the storage backends the broker was built with.
+    /// The same for a broker that was built with these parts.
     ///
     /// # Errors
     /// Everything that is wrong with them, not only the first.
-    pub fn with_storages(fixed: BTreeMap<String, String>, storages: Vec<String>) -> Result<Self, Vec<ConfigError>> {
-        Self::build(BTreeMap::new(), BTreeMap::new(), fixed, storages)
+    pub fn with_parts(fixed: BTreeMap<String, String>, parts: Parts) -> Result<Self, Vec<ConfigError>> {
+        Self::build(BTreeMap::new(), BTreeMap::new(), fixed, parts)
     }
 
     /// This broker with other dynamic settings: `own` were set for this broker, `cluster` for every broker.
@@ -101,15 +123,15 @@ impl BrokerConfig {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Self::build(own, cluster, self.fixed.clone(), self.storages.clone())
+        Self::build(own, cluster, self.fixed.clone(), self.parts.clone())
     }
 
-    fn build(dynamic: Map, dynamic_default: Map, fixed: Map, storages: Vec<String>) -> Result<Self, Vec<ConfigError>> {
+    fn build(dynamic: Map, dynamic_default: Map, fixed: Map, parts: Parts) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
         for (name, value) in dynamic.iter().chain(&dynamic_default).chain(&fixed) {
             match validate_broker(name, value) {
                 Err(error) => errors.push(error),
-                Ok(def) => errors.extend(check_storage(def, value, &storages).err()),
+                Ok(def) => errors.extend(check_parts(def, value, &parts).err()),
             }
         }
         if !errors.is_empty() {
@@ -118,7 +140,7 @@ impl BrokerConfig {
         let layers = [&dynamic, &dynamic_default, &fixed];
         let settings = BrokerSettings::read(layers);
         cross_check(&settings, layers).map_err(|error| vec![error])?;
-        Ok(Self { dynamic, dynamic_default, fixed, storages, settings })
+        Ok(Self { dynamic, dynamic_default, fixed, parts, settings })
     }
 
     /// The typed settings.
@@ -127,15 +149,15 @@ impl BrokerConfig {
         &self.settings
     }
 
-    /// The names `watershed.storage` may have.
+    /// The names of what the broker is built with.
     #[must_use]
-    pub fn storages(&self) -> &[String] {
-        &self.storages
+    pub fn parts(&self) -> &Parts {
+        &self.parts
     }
 
-    /// The value of a topic setting where the topic itself has none, as this broker gives it; `None` is Kafka's
-    /// null.
-    pub(super) fn topic_default(&self, def: &ConfigDef) -> Option<Value> {
+    /// The value of a topic's or group's setting where that itself has none, as this broker gives it; `None` is
+    /// Kafka's null.
+    pub(super) fn inherited(&self, def: &ConfigDef) -> Option<Value> {
         for layer in [&self.dynamic, &self.dynamic_default, &self.fixed] {
             for synonym in def.synonyms {
                 if let Some(text) = layer.get(synonym.name) {
@@ -163,6 +185,10 @@ fn value_in(layers: [&Map; 3], def: &ConfigDef) -> Option<Value> {
     Some(def.parse(text).expect("checked when the config was made"))
 }
 
+fn named_value(layers: [&Map; 3], name: &str) -> Option<Value> {
+    value_in(layers, broker_config_def(name).expect("the name stands in the broker table"))
+}
+
 fn convert(name: &str, unit: Unit, text: &str) -> Value {
     let def = broker_config_def(name).expect("every synonym is in the broker table, a test says so");
     let value = def.parse(text).expect("checked when the config was made");
@@ -177,10 +203,7 @@ fn convert(name: &str, unit: Unit, text: &str) -> Value {
 
 impl BrokerSettings {
     fn read(layers: [&Map; 3]) -> Self {
-        let value = |name: &str| {
-            let def = broker_config_def(name).expect("the name stands in the broker table");
-            value_in(layers, def)
-        };
+        let value = |name: &str| named_value(layers, name);
         let number = |name: &str| value(name).map_or(0, |v| v.number());
         let count = |name: &str| u32::try_from(number(name)).expect("the table's rule bounds it");
         let limit = |name: &str| u64::try_from(number(name)).ok();
@@ -202,6 +225,7 @@ impl BrokerSettings {
             fetch_max_bytes: count("fetch.max.bytes"),
             fetch_session_slots: count("max.incremental.fetch.session.cache.slots"),
             request_partitions_max: count("max.request.partition.size.limit"),
+            groups: GroupSettings::read(&value),
         }
     }
 }
@@ -215,7 +239,7 @@ fn cross_check(settings: &BrokerSettings, layers: [&Map; 3]) -> Result<(), Confi
             problem: "the first must not be smaller, or the largest request could never be read".to_owned(),
         });
     }
-    let lag = |name: &str| broker_config_def(name).and_then(|def| value_in(layers, def)).map_or(0, |v| v.number());
+    let lag = |name: &str| named_value(layers, name).map_or(0, |v| v.number());
     if lag("log.cleaner.min.compaction.lag.ms") > lag("log.cleaner.max.compaction.lag.ms") {
         return Err(ConfigError::Conflict {
             name: "log.cleaner.min.compaction.lag.ms",
@@ -223,18 +247,24 @@ fn cross_check(settings: &BrokerSettings, layers: [&Map; 3]) -> Result<(), Confi
             problem: "the first must not be larger".to_owned(),
         });
     }
-    Ok(())
+    settings.groups.check(&|name| named_value(layers, name))
 }
 
-pub(super) fn check_storage(def: &'static ConfigDef, value: &str, storages: &[String]) -> Result<(), ConfigError> {
-    if def.rule != Rule::Storage || storages.iter().any(|name| name == value.trim()) {
+/// Whether what a setting names is there, if it names parts of the broker.
+pub(super) fn check_parts(def: &'static ConfigDef, value: &str, parts: &Parts) -> Result<(), ConfigError> {
+    let (kind, known) = match def.rule {
+        Rule::Storage => ("storage backends", &parts.storages),
+        Rule::Assignors => ("assignors", &parts.assignors),
+        _ => return Ok(()),
+    };
+    let is_known = |name: &str| known.iter().any(|part| part == name);
+    let all =
+        if def.rule == Rule::Storage { is_known(value.trim()) } else { value.split(',').map(str::trim).all(is_known) };
+    if all {
         return Ok(());
     }
-    Err(ConfigError::Invalid {
-        name: def.name,
-        value: value.to_owned(),
-        problem: format!("this broker has the storage backends {}", storages.join(", ")),
-    })
+    let problem = format!("this broker has the {kind} {}", known.join(", "));
+    Err(ConfigError::Invalid { name: def.name, value: value.to_owned(), problem })
 }
 
 /// Checks one broker setting from the file, by itself.

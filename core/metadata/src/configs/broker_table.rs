@@ -1,11 +1,12 @@
 //! The broker configs of Kafka that do something here; what is not listed is not known.
 //!
 //! Those that stand behind a topic config are all here, also where only their default is accepted, because
-//! DescribeConfigs shows them in the topic config's chain. Ours at the end are set from `[storage]` in the
-//! configuration file, not from `[kafka]`.
+//! DescribeConfigs shows them in the topic config's chain. Those of the group coordinator have a file of their own,
+//! `group_table.rs`. Ours at the end are set from `[storage]` in the configuration file, not from `[kafka]`.
 
 use super::def::ConfigKind::{Boolean, Double, Int, List, Long, String};
 use super::def::{ConfigDef, Rule, same};
+use super::group_table::GROUP_CONFIGS;
 use super::topic_table::{
     CODECS, FLUSH_CONFIG, GZIP_LEVELS, LONG_MAX, LZ4_LEVELS, NO_FLUSH, NO_PREALLOCATE, NO_TIERING, POLICIES,
     STORAGE_CONFIG, TIMESTAMPS, ZSTD_LEVELS,
@@ -13,7 +14,7 @@ use super::topic_table::{
 
 const INT_MAX: &str = "2147483647";
 
-static BROKER_CONFIGS: &[ConfigDef] = &[
+const KAFKA_CONFIGS: &[ConfigDef] = &[
     ConfigDef::new(
         "node.id",
         Int,
@@ -340,6 +341,9 @@ static BROKER_CONFIGS: &[ConfigDef] = &[
         Rule::AtLeast(1),
         "The most partitions one DescribeTopicPartitions response carries (KIP-966).",
     ),
+];
+
+const OUR_CONFIGS: &[ConfigDef] = &[
     ConfigDef::new(
         STORAGE_CONFIG,
         String,
@@ -358,10 +362,29 @@ static BROKER_CONFIGS: &[ConfigDef] = &[
     .ours(),
 ];
 
+static BROKER_CONFIGS: [ConfigDef; KAFKA_CONFIGS.len() + GROUP_CONFIGS.len() + OUR_CONFIGS.len()] = joined();
+
+/// The parts of the table, one after the other.
+const fn joined<const N: usize>() -> [ConfigDef; N] {
+    let mut all = [KAFKA_CONFIGS[0]; N];
+    let parts = [KAFKA_CONFIGS, GROUP_CONFIGS, OUR_CONFIGS];
+    let (mut part, mut to) = (0, 0);
+    while part < parts.len() {
+        let mut from = 0;
+        while from < parts[part].len() {
+            all[to] = parts[part][from];
+            to += 1;
+            from += 1;
+        }
+        part += 1;
+    }
+    all
+}
+
 /// Every broker config that is known here, Kafka's first.
 #[must_use]
 pub fn broker_config_defs() -> &'static [ConfigDef] {
-    BROKER_CONFIGS
+    &BROKER_CONFIGS
 }
 
 /// The broker config of this name.

@@ -57,10 +57,14 @@ pub enum Rule {
     BetweenOr(i64, i64, i64),
     /// One of these texts, in this spelling.
     OneOf(&'static [&'static str]),
+    /// One of these texts, in upper or lower case.
+    OneOfAnyCase(&'static [&'static str]),
     /// A list of these texts, none twice; the empty list is allowed.
     ListOf(&'static [&'static str]),
     /// The name of a storage backend that this broker has.
     Storage,
+    /// Names of assignors that this broker has, at least one and none twice.
+    Assignors,
 }
 
 impl Rule {
@@ -72,9 +76,10 @@ impl Rule {
             Self::AtLeast(min) => format!("at least {min}"),
             Self::Between(min, max) => format!("between {min} and {max}"),
             Self::BetweenOr(min, max, other) => format!("between {min} and {max}, or {other}"),
-            Self::OneOf(names) => format!("one of {}", names.join(", ")),
+            Self::OneOf(names) | Self::OneOfAnyCase(names) => format!("one of {}", names.join(", ")),
             Self::ListOf(names) => format!("a list of {}", names.join(", ")),
             Self::Storage => "a storage backend of this broker".to_owned(),
+            Self::Assignors => "a list of assignors of this broker".to_owned(),
         }
     }
 }

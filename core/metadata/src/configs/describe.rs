@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::broker::BrokerConfig;
 use super::broker_table::{broker_config_def, broker_config_defs};
 use super::def::{ConfigDef, ConfigKind, Synonym, same};
+use super::group::group_config_defs;
 use super::topic::topic_value;
 use super::topic_table::topic_config_defs;
 
@@ -26,6 +27,8 @@ pub enum ConfigSource {
     StaticBroker = 4,
     /// Built in.
     Default = 5,
+    /// The group's own setting.
+    DynamicGroup = 8,
 }
 
 impl ConfigSource {
@@ -90,15 +93,33 @@ pub fn describe_topic(broker: &BrokerConfig, overrides: &BTreeMap<String, String
         .collect()
 }
 
+/// Every config of a group with these settings of its own.
+///
+/// As Kafka 4.2 says it: a value that the group did not set has the source "built in", also where the broker's file
+/// gives it, and the chain has the group's setting only.
+#[must_use]
+pub fn describe_group(broker: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Vec<ConfigEntry> {
+    let one = |def: &'static ConfigDef| {
+        let own = overrides.get(def.name).and_then(|text| def.parse(text).ok());
+        let source = if own.is_some() { ConfigSource::DynamicGroup } else { ConfigSource::Default };
+        let value = own.or_else(|| broker.inherited(def)).map(|value| value.to_string());
+        let synonyms = vec![ConfigSynonym { name: def.name, value: value.clone(), source }];
+        entry(def, value, synonyms, false)
+    };
+    group_config_defs().iter().map(one).collect()
+}
+
 /// Every config of this broker.
 #[must_use]
 pub fn describe_broker(broker: &BrokerConfig) -> Vec<ConfigEntry> {
-    let defs = broker_config_defs().iter();
-    defs.map(|def| {
-        let value = broker.value(def).map(|value| value.to_string());
-        entry(def, value, broker_chain(broker, def), !def.dynamic)
-    })
-    .collect()
+    let set = |def: &ConfigDef| broker.fixed.contains_key(def.name);
+    let listed = broker_config_defs().iter().filter(|def| !def.internal || set(def));
+    listed
+        .map(|def| {
+            let value = broker.value(def).map(|value| value.to_string());
+            entry(def, value, broker_chain(broker, def), !def.dynamic)
+        })
+        .collect()
 }
 
 /// The cluster-wide dynamic defaults: only what was set.

@@ -7,7 +7,7 @@ pub enum ConfigError {
     /// There is no such setting.
     #[error("Unknown {scope} config name: {name}{}", hint(*.nearest))]
     Unknown {
-        /// "topic" or "broker".
+        /// "topic", "broker" or "group".
         scope: &'static str,
         /// The name that was given.
         name: String,

@@ -2,34 +2,42 @@
 //!
 //! Two static tables are the whole truth: [`topic_config_defs`] lists every topic config of Kafka 4.2 (so that
 //! DescribeConfigs answers as Kafka does) and ours after them; [`broker_config_defs`] lists the broker configs that
-//! do something here. A key that is listed but cannot be honoured yet says so ([`Support::DefaultOnly`]) and any
+//! do something here, [`group_config_defs`] those of single groups. A key that is listed but cannot be honoured yet says so ([`Support::DefaultOnly`]) and any
 //! value but its default is refused, never silently kept.
 //!
 //! Everything here is pure: maps of texts in, typed values, entries or [`ConfigError`]s out. The precedence is
 //! Kafka's: the topic's own config, then this broker's dynamic config, then the cluster-wide dynamic default, then
 //! the file, then the built-in default (KIP-226).
 //!
-//! Next: `topic.rs` for [`TopicConfig`], `broker.rs` for [`BrokerConfig`], `describe.rs` for what DescribeConfigs
-//! answers, `topic_table.rs` and `broker_table.rs` for the tables.
+//! Next: `topic.rs` for [`TopicConfig`], `broker.rs` for [`BrokerConfig`], `group.rs` for [`GroupConfig`], `describe.rs` for what DescribeConfigs
+//! answers, `topic_table.rs`, `broker_table.rs` and `group_table.rs` for the tables.
 
 mod broker;
 mod broker_table;
 mod def;
 mod describe;
 mod error;
+mod group;
+mod group_settings;
+mod group_table;
 #[cfg(test)]
 mod tests;
 mod topic;
 mod topic_table;
 mod value;
 
-pub use broker::{BrokerConfig, BrokerSettings, STORAGES_BUILT_IN, validate_broker, validate_broker_dynamic};
+pub use broker::{
+    ASSIGNORS_BUILT_IN, BrokerConfig, BrokerSettings, Parts, STORAGES_BUILT_IN, validate_broker,
+    validate_broker_dynamic,
+};
 pub use broker_table::{broker_config_def, broker_config_defs};
 pub use def::{ConfigDef, ConfigKind, Rule, Support, Synonym, Unit};
 pub use describe::{
-    ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_topic,
+    ConfigEntry, ConfigSource, ConfigSynonym, describe_broker, describe_broker_defaults, describe_group, describe_topic,
 };
 pub use error::{ConfigError, nearest};
+pub use group::{GroupConfig, group_config_def, group_config_defs, validate_group_all};
+pub use group_settings::{GroupSettings, MigrationPolicy};
 pub use topic::{
     CleanupPolicy, CompressionType, Flush, TimestampType, TopicConfig, topic_value, validate_topic, validate_topic_all,
 };

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+mod groups;
+
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
@@ -15,7 +17,7 @@ fn broker(pairs: &[(&str, &str)]) -> BrokerConfig {
 
 #[test]
 fn the_tables_agree_with_themselves() {
-    for def in topic_config_defs().iter().chain(broker_config_defs()) {
+    for def in topic_config_defs().iter().chain(broker_config_defs()).chain(group_config_defs()) {
         if let Some(default) = def.default {
             let value = def.check(default).unwrap();
             assert_eq!(value.to_string(), default, "{}: the default is not in its printed form", def.name);
@@ -25,7 +27,7 @@ fn the_tables_agree_with_themselves() {
         }
         assert!(def.doc.ends_with('.'), "{}", def.name);
     }
-    for defs in [topic_config_defs(), broker_config_defs()] {
+    for defs in [topic_config_defs(), broker_config_defs(), group_config_defs()] {
         let mut names: Vec<_> = defs.iter().map(|def| def.name).collect();
         names.sort_unstable();
         names.dedup();

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::broker::{BrokerConfig, check_storage};
+use super::broker::{BrokerConfig, check_parts};
 use super::error::{ConfigError, nearest};
 use super::topic_table::{FLUSH_CONFIG, STORAGE_CONFIG, topic_config_def, topic_config_defs};
 use super::value::Value;
@@ -237,7 +237,7 @@ pub fn topic_value(
     let def = topic_config_def(name).ok_or_else(|| unknown(name))?;
     match overrides.get(name) {
         Some(text) => def.parse(text).map(Some),
-        None => Ok(broker.topic_default(def)),
+        None => Ok(broker.inherited(def)),
     }
 }
 
@@ -266,7 +266,7 @@ pub fn validate_topic_all(broker: &BrokerConfig, overrides: &BTreeMap<String, St
         if let Err(error) = validate_topic(name, value) {
             errors.push(error);
         } else if let Some(def) = topic_config_def(name) {
-            errors.extend(check_storage(def, value, broker.storages()).err());
+            errors.extend(check_parts(def, value, broker.parts()).err());
         }
     }
     if !errors.is_empty() {

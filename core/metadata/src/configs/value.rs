@@ -96,12 +96,14 @@ impl ConfigDef {
             (Rule::Between(min, max), Value::Double(n)) => (*min as f64..=*max as f64).contains(n),
             (Rule::BetweenOr(min, max, other), Value::Number(n)) => (min..=max).contains(&n) || n == other,
             (Rule::OneOf(names), Value::Text(text)) => names.contains(&text.as_str()),
+            (Rule::OneOfAnyCase(names), Value::Text(text)) => names.iter().any(|name| name.eq_ignore_ascii_case(text)),
             (Rule::ListOf(names), Value::List(items)) => {
-                let twice = items.iter().enumerate().find(|(i, item)| items[..*i].contains(item));
-                if let Some((_, item)) = twice {
-                    return Err(format!("{item} stands in the list twice"));
-                }
+                once_each(items)?;
                 items.iter().all(|item| names.contains(&item.as_str()))
+            }
+            (Rule::Assignors, Value::List(items)) => {
+                once_each(items)?;
+                !items.is_empty() && items.iter().all(|item| !item.is_empty())
             }
             _ => true,
         };
@@ -126,5 +128,12 @@ impl ConfigDef {
             }
             _ => Ok(value),
         }
+    }
+}
+
+fn once_each(items: &[String]) -> Result<(), String> {
+    match items.iter().enumerate().find(|(i, item)| items[..*i].contains(item)) {
+        Some((_, item)) => Err(format!("{item} stands in the list twice")),
+        None => Ok(()),
     }
 }

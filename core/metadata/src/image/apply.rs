@@ -62,7 +62,7 @@ impl MetadataImage {
             }
             MetadataRecord::TopicDeleted { topic } => self.delete_topic(*topic),
             MetadataRecord::ConfigChanged { resource, name, value } => {
-                self.change_config(*resource, name, value.as_deref())
+                self.change_config(resource, name, value.as_deref())
             }
             MetadataRecord::ProducerIdsAllocated { broker: _, next } => self.allocate_producer_ids(*next),
             MetadataRecord::OffsetsReserved { topic, partition, until } => {
@@ -148,25 +148,36 @@ impl MetadataImage {
 
     fn change_config(
         &mut self,
-        resource: ConfigResource,
+        resource: &ConfigResource,
         name: &str,
         value: Option<&str>,
     ) -> Result<Change, ApplyError> {
-        let broker = match resource {
+        match resource {
             ConfigResource::Topic(id) => {
-                let mut topic = Topic::clone(&*self.topic(id)?);
+                let mut topic = Topic::clone(&*self.topic(*id)?);
                 topic.configs = changed(topic.configs.as_ref(), name, value);
-                self.topics.insert(id, Arc::new(topic));
-                return Ok(Change::TopicConfigs(id));
+                self.topics.insert(*id, Arc::new(topic));
+                Ok(Change::TopicConfigs(*id))
             }
-            ConfigResource::Broker(broker) => Some(broker),
-            ConfigResource::BrokerDefault => None,
-        };
+            ConfigResource::Broker(broker) => Ok(self.change_broker_config(Some(*broker), name, value)),
+            ConfigResource::BrokerDefault => Ok(self.change_broker_config(None, name, value)),
+            ConfigResource::Group(group_id) => {
+                let group_id: Arc<str> = group_id.as_str().into();
+                match changed(self.group_configs.get(&group_id), name, value) {
+                    Some(configs) => drop(self.group_configs.insert(Arc::clone(&group_id), configs)),
+                    None => drop(self.group_configs.remove(&group_id)),
+                }
+                Ok(Change::GroupConfigs(group_id))
+            }
+        }
+    }
+
+    fn change_broker_config(&mut self, broker: Option<BrokerId>, name: &str, value: Option<&str>) -> Change {
         match changed(self.broker_configs.get(&broker), name, value) {
             Some(configs) => drop(self.broker_configs.insert(broker, configs)),
             None => drop(self.broker_configs.remove(&broker)),
         }
-        Ok(Change::BrokerConfigs(broker))
+        Change::BrokerConfigs(broker)
     }
 
     fn allocate_producer_ids(&mut self, next: ProducerId) -> Result<Change, ApplyError> {

@@ -26,7 +26,11 @@ impl MetadataImage {
             .map(|(broker, starts)| MetadataRecord::BrokerStarted { broker: *broker, starts: *starts });
         let broker_configs = self.broker_configs.iter().flat_map(|(broker, configs)| {
             let resource = broker.map_or(ConfigResource::BrokerDefault, ConfigResource::Broker);
-            configs.iter().map(move |(name, value)| config(resource, name, value))
+            configs.iter().map(move |(name, value)| config(resource.clone(), name, value))
+        });
+        let group_configs = self.group_configs.iter().flat_map(|(group_id, configs)| {
+            let resource = || ConfigResource::Group(group_id.to_string());
+            configs.iter().map(move |(name, value)| config(resource(), name, value))
         });
         let producer_ids = (self.next_producer_id.0 > 0).then_some(MetadataRecord::ProducerIdsAllocated {
             broker: watershed_model::BrokerId(-1),
@@ -40,6 +44,7 @@ impl MetadataImage {
             .chain(brokers)
             .chain(starts)
             .chain(broker_configs)
+            .chain(group_configs)
             .chain(producer_ids)
             .chain(topics)
             .chain(reserved)
@@ -68,7 +73,9 @@ impl MetadataImage {
             }
         }
         let resource = ConfigResource::Topic(topic.id);
-        records.into_iter().chain(topic.configs().iter().map(move |(name, value)| config(resource, name, value)))
+        records
+            .into_iter()
+            .chain(topic.configs().iter().map(move |(name, value)| config(resource.clone(), name, value)))
     }
 
     fn run_record(&self, run: &Run, count: u32) -> PartitionRun {

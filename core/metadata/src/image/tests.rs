@@ -93,6 +93,23 @@ fn configs_of_brokers_are_set_and_removed() {
 }
 
 #[test]
+fn configs_of_groups_are_set_and_removed() {
+    let mut image = MetadataImage::default();
+    let group = |id: &str| ConfigResource::Group(id.to_owned());
+    let set = |id, value| config(group(id), "consumer.session.timeout.ms", value);
+    assert_eq!(image.apply(&set("orders", Some("50000"))).unwrap(), Change::GroupConfigs("orders".into()));
+    image.apply(&set("a group", Some("1"))).unwrap();
+    assert_eq!(image.groups_with_configs().map(|id| &**id).collect::<Vec<_>>(), ["a group", "orders"]);
+    assert_eq!(image.group_configs("orders")["consumer.session.timeout.ms"], "50000");
+    assert!(image.group_configs("order").is_empty());
+    let records: Vec<_> = image.records().collect();
+    assert_eq!(self::image(&records), image, "a snapshot has them");
+    image.apply(&set("orders", None)).unwrap();
+    assert!(image.group_configs("orders").is_empty());
+    assert_eq!(image.groups_with_configs().count(), 1);
+}
+
+#[test]
 fn records_that_contradict_the_image_are_refused() {
     let there = image(&[start(1, 5), topic(1, "a", vec![run(2, 1)])]);
     let not_in_sync = PartitionRun { isr: Some(vec![]), ..run(1, 1) };
@@ -184,6 +201,7 @@ fn a_batch_has_these_bytes_for_ever() {
         ),
         (config(ConfigResource::Broker(b), "k", None), "8207 82 8201 8101 616b".to_owned()),
         (config(ConfigResource::BrokerDefault, "k", None), "8207 82 8202 80 616b".to_owned()),
+        (config(ConfigResource::Group("g".to_owned()), "k", None), "8207 82 8203 81 6167 616b".to_owned()),
         (MetadataRecord::ProducerIdsAllocated { broker: b, next: ProducerId(1000) }, "8208 82 01 1903e8".to_owned()),
         (
             MetadataRecord::OffsetsReserved { topic: TopicId::ZERO, partition: 1, until: Offset(9) },
@@ -252,7 +270,8 @@ fn any_record() -> impl Strategy<Value = MetadataRecord> {
     let resource = prop_oneof![
         id().prop_map(ConfigResource::Topic),
         broker().prop_map(ConfigResource::Broker),
-        Just(ConfigResource::BrokerDefault)
+        Just(ConfigResource::BrokerDefault),
+        text().prop_map(ConfigResource::Group)
     ];
     let protocol = prop_oneof![
         Just(SecurityProtocol::Plaintext),
