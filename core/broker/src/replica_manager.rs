@@ -252,6 +252,7 @@ impl ReplicaManager {
                 Change::BrokerConfigs(_) | Change::Everything => self.reconfigure(&delta.image, config, None),
                 Change::TopicCreated(_)
                 | Change::PartitionsAdded { .. }
+                | Change::GroupConfigs(_)
                 | Change::BrokerRegistered(_)
                 | Change::BrokerStarted(_)
                 | Change::Features
