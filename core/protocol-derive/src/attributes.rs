@@ -41,16 +41,16 @@ impl Range {
     }
 }
 
-/// Whether a message goes to a broker or comes from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a message goes to a broker, comes from it, or is stored.
+#[derive(Clone)]
 pub(crate) enum Kind {
-    Request,
-    Response,
+    Request { api: LitInt },
+    Response { api: LitInt },
+    Data,
 }
 
 /// What the top struct of a message says.
 pub(crate) struct Top {
-    pub(crate) api: LitInt,
     pub(crate) kind: Kind,
     pub(crate) versions: Range,
     pub(crate) flexible: Range,
@@ -65,7 +65,7 @@ pub(crate) struct StructAttributes {
 
 impl StructAttributes {
     pub(crate) fn parse(input: &DeriveInput) -> Result<Self> {
-        let (mut name, mut api, mut kind, mut versions, mut flexible) = (None, None, None, None, None);
+        let (mut name, mut api, mut kind, mut versions, mut flexible) = (None, None, None::<LitStr>, None, None);
         for_each_argument(&input.attrs, "message", |key, stream| {
             match key.to_string().as_str() {
                 "name" => name = Some(value::<LitStr>(stream)?.value()),
@@ -74,13 +74,7 @@ impl StructAttributes {
                 "flexible" => flexible = Some(Range::parse(&value(stream)?)?),
                 "kind" => {
                     let text = value::<LitStr>(stream)?;
-                    kind = Some(match text.value().as_str() {
-                        "request" => Kind::Request,
-                        "response" => Kind::Response,
-                        _ => {
-                            return Err(Error::new(text.span(), "a message is a \"request\" or a \"response\""));
-                        }
-                    });
+                    kind = Some(text);
                 }
                 _ => {
                     return Err(Error::new(key.span(), "expected api, kind, versions, flexible or name"));
@@ -90,9 +84,20 @@ impl StructAttributes {
         })?;
         let top = match (api, kind, versions, flexible) {
             (None, None, None, None) => None,
-            (Some(api), Some(kind), Some(versions), Some(flexible)) => Some(Top { api, kind, versions, flexible }),
+            (api, Some(kind), Some(versions), Some(flexible)) => {
+                let kind = match (kind.value().as_str(), api) {
+                    ("request", Some(api)) => Kind::Request { api },
+                    ("response", Some(api)) => Kind::Response { api },
+                    ("data", None) => Kind::Data,
+                    _ => {
+                        let expected = "a message is a \"request\" or \"response\" with an api, or \"data\" without";
+                        return Err(Error::new(kind.span(), expected));
+                    }
+                };
+                Some(Top { kind, versions, flexible })
+            }
             _ => {
-                return Err(Error::new(input.ident.span(), "a message needs api, kind, versions and flexible"));
+                return Err(Error::new(input.ident.span(), "a message needs kind, versions and flexible"));
             }
         };
         Ok(Self { name, top })

@@ -338,18 +338,26 @@ fn schema(input: &DeriveInput, attributes: &StructAttributes, fields: &[FieldAtt
 
 fn message(input: &DeriveInput, top: &Top) -> Result<TokenStream> {
     let name = &input.ident;
-    let api = &top.api;
     let (versions, flexible) = (range(top.versions), range(top.flexible));
     let text = name.to_string();
-    let (kind, role) = match top.kind {
-        Kind::Request => {
+    let (kind, api, role) = match &top.kind {
+        Kind::Request { api } => {
             let stem = text.strip_suffix("Request");
             let stem = stem.ok_or_else(|| Error::new(name.span(), "a request's name ends in Request"))?;
             let response = format_ident!("{stem}Response");
             let role = quote!(impl ::watershed_protocol::Request for #name { type Response = #response; });
-            (quote!(Request), role)
+            (quote!(Request), api, role)
         }
-        Kind::Response => (quote!(Response), quote!(impl ::watershed_protocol::Response for #name {})),
+        Kind::Response { api } => (quote!(Response), api, quote!(impl ::watershed_protocol::Response for #name {})),
+        Kind::Data => {
+            return Ok(quote! {
+                #[automatically_derived]
+                impl ::watershed_protocol::Stored for #name {
+                    const VERSIONS: ::watershed_protocol::VersionRange = #versions;
+                    const FLEXIBLE: ::watershed_protocol::VersionRange = #flexible;
+                }
+            });
+        }
     };
     Ok(quote! {
         #[automatically_derived]

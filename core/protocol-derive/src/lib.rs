@@ -6,6 +6,7 @@
 //!
 //! On the top struct:
 //! `#[message(api = 1, kind = "request", versions = "4-18", flexible = "12+")]`.
+//! What is stored instead of sent (a record's key or value) has `kind = "data"` and no `api`; it gets `Stored`.
 //! On a nested struct `#[message(name = "TopicData")]` gives Kafka's name where ours must differ.
 //!
 //! On every field `#[field(versions = "7+")]`, and where they apply `nullable = "3+"`, `tag = 0` with

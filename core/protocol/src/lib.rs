@@ -60,5 +60,5 @@ pub use str_bytes::StrBytes;
 pub use watershed_model::Piece;
 #[doc(hidden)]
 pub use wire::is_default;
-pub use wire::{Context, Message, MinSize, NullableWire, Request, Response, Wire};
+pub use wire::{Context, Message, MinSize, NullableWire, Request, Response, Stored, Wire};
 pub use writer::Writer;

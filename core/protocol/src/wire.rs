@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use watershed_model::TopicId;
 
-use crate::schema::{Fields, MessageSchema, TypeSchema};
+use crate::schema::{Fields, MessageSchema, TypeSchema, VersionRange};
 use crate::{DecodeError, EncodeError, Reader, RecordBytes, Records, StrBytes, Writer};
 
 /// What every value's encoding depends on: the message's version, and whether that version is flexible (KIP-482).
@@ -174,6 +174,42 @@ pub trait Request: Message {
 
 /// A message from a broker.
 pub trait Response: Message {}
+
+/// What is stored instead of sent: the key or value of a record of an internal topic. It begins with its version, 16 bits.
+pub trait Stored: Wire + Fields + Default {
+    /// The versions that exist.
+    const VERSIONS: VersionRange;
+    /// Those with compact lengths and tagged fields (KIP-482).
+    const FLEXIBLE: VersionRange;
+
+    /// The version and the body, with room for `capacity` bytes from the start.
+    ///
+    /// # Errors
+    /// If the version does not exist or cannot carry the value.
+    fn encode_stored(&self, version: i16, capacity: usize) -> Result<Bytes, EncodeError> {
+        let mut writer = Writer::with_capacity(capacity);
+        writer.begin(Self::NAME, version);
+        if !Self::VERSIONS.contains(version) {
+            return Err(writer.unsupported_version());
+        }
+        version.write(&mut writer, Context::new(version, false))?;
+        self.write(&mut writer, Context::new(version, Self::FLEXIBLE.contains(version)))?;
+        writer.into_bytes()
+    }
+
+    /// Reads a version and a body. What follows is ignored, as Kafka does.
+    ///
+    /// # Errors
+    /// If the version does not exist or the bytes are not such a value.
+    fn decode_stored(bytes: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes, Self::NAME, 0);
+        let version = i16::read(&mut reader, Context::new(0, false))?;
+        if !Self::VERSIONS.contains(version) {
+            return Err(reader.unsupported_version());
+        }
+        Self::read(&mut reader, Context::new(version, Self::FLEXIBLE.contains(version)))
+    }
+}
 
 /// Whether a value is its type's own default. Used by the derive.
 #[doc(hidden)]

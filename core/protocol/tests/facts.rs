@@ -24,6 +24,23 @@ const FACTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/facts.txt");
 
 const JAR_IN_MAVEN: &str = ".m2/repository/org/apache/kafka/kafka-clients/4.2.0/kafka-clients-4.2.0.jar";
 
+/// Messages that are there before their API is: the group coordinator keeps a transaction's offsets, the transactions come later.
+const AHEAD: &[ApiKey] = &[
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
+    ApiKey::JoinGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::SyncGroup,
+    ApiKey::DescribeGroups,
+    ApiKey::ListGroups,
+    ApiKey::TxnOffsetCommit,
+    ApiKey::DeleteGroups,
+    ApiKey::OffsetDelete,
+    ApiKey::ConsumerGroupHeartbeat,
+    ApiKey::ConsumerGroupDescribe,
+];
+
 type Jar = zip::ZipArchive<File>;
 
 #[test]
@@ -69,7 +86,8 @@ fn every_advertised_api_has_its_messages_and_versions() {
     }
     for schema in SCHEMAS {
         let api = ApiKey::try_from(schema.api).unwrap();
-        assert!(ADVERTISED.iter().any(|(key, ..)| *key == api), "{api} has messages but is not advertised");
+        let is_advertised = ADVERTISED.iter().any(|(key, ..)| *key == api);
+        assert!(is_advertised || AHEAD.contains(&api), "{api} has messages but is not advertised");
         assert!(schema.body.name.starts_with(api.name()), "{} is not {api}'s", schema.body.name);
     }
 }

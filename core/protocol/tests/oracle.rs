@@ -21,6 +21,8 @@ const BEYOND_THE_ORACLE: &[(&str, i16)] = &[
     ("InitProducerIdRequest", 6), // Unstable in Kafka 4.2 and not advertised.
     ("ListOffsetsRequest", 11),
     ("ListOffsetsResponse", 11),
+    ("OffsetCommitRequest", 10),
+    ("OffsetFetchRequest", 10),
 ];
 
 /// Reads `bytes` with both codecs, lets both write what they read, and crosses over.

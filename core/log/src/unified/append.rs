@@ -298,7 +298,7 @@ impl UnifiedLog {
 }
 
 impl State {
-    fn saved(&mut self) {
+    pub(super) fn saved(&mut self) {
         self.unsaved_bytes = 0;
         self.unsaved_since_ms = None;
     }

@@ -21,9 +21,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use watershed_model::{Clock, LeaderEpoch, Offset, Timestamp, TopicIdPartition};
-use watershed_storage::{Blob, PartitionLog, SegmentMeta, StorageError};
+use watershed_storage::{Blob, PartitionLog, SegmentMeta, StorageError, Ticket};
 
 use crate::marks::{Mark, Marks};
 use crate::producers::{ActiveProducer, ProducerStates, snapshot};
@@ -39,6 +40,8 @@ pub use retention::{DeletionReason, RetentionOutcome};
 pub(crate) const BLOB_PRODUCERS: u8 = 1;
 /// The blob kind of leader epochs. Persisted: never changes meaning.
 pub(crate) const BLOB_EPOCHS: u8 = 2;
+/// The blob kind of a coordinator's state. Persisted: never changes meaning.
+const BLOB_COORDINATOR: u8 = 3;
 
 /// What a log needs from the process it lives in.
 #[derive(Clone)]
@@ -268,6 +271,31 @@ impl UnifiedLog {
         self.marks.close(&StorageError::Gone);
         let closed = self.log.close().await;
         saved.and(closed)
+    }
+
+    /// Keeps a coordinator's state as of `at` beside the log; durable, with everything below, when the ticket resolves.
+    ///
+    /// # Errors
+    /// What the backend says to the checkpoint.
+    pub fn save_coordinator(&self, at: Offset, bytes: Bytes) -> Result<Ticket, StorageError> {
+        let mut state = self.state.lock();
+        if state.cutting {
+            return Err(StorageError::Gone);
+        }
+        let mut blobs = self.blobs(&state);
+        blobs.push(Blob { kind: BLOB_COORDINATOR, at, bytes });
+        let ticket = self.log.checkpoint(blobs)?;
+        state.saved();
+        Ok(ticket)
+    }
+
+    /// The newest state that [`UnifiedLog::save_coordinator`] kept, and its offset.
+    ///
+    /// # Errors
+    /// What the backend meets.
+    pub async fn saved_coordinator(&self) -> Result<Option<(Offset, Bytes)>, StorageError> {
+        let blob = self.log.blob(BLOB_COORDINATOR, self.end()).await?;
+        Ok(blob.map(|blob| (blob.at, blob.bytes)))
     }
 
     fn blobs(&self, state: &State) -> Vec<Blob> {

@@ -1,5 +1,6 @@
 //! Reading: what a fetch gets.
 
+use bytes::Bytes;
 use watershed_model::Offset;
 use watershed_storage::{Piece, Read, StorageError};
 
@@ -84,5 +85,19 @@ impl UnifiedLog {
             return Err(LogError::OffsetOutOfRange { offset: from, start, end });
         }
         Ok(())
+    }
+
+    /// Whole batches from the one that holds `from`, into memory; the first comes whole whatever its size. For those who take
+    /// the batches apart.
+    ///
+    /// # Errors
+    /// As [`UnifiedLog::read`].
+    pub async fn load(&self, from: Offset, bound: Bound, max_bytes: u32) -> Result<Bytes, LogError> {
+        let upto = self.marks.get(bound.mark());
+        self.check_range(from)?;
+        if from >= upto {
+            return Ok(Bytes::new());
+        }
+        Ok(self.log.load(from, upto, max_bytes, true).await?)
     }
 }

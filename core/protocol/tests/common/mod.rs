@@ -22,6 +22,12 @@ macro_rules! for_every_message {
             DescribeQuorumResponse UpdateFeaturesRequest UpdateFeaturesResponse DescribeClusterRequest
             DescribeClusterResponse DescribeProducersRequest DescribeProducersResponse ListConfigResourcesRequest
             ListConfigResourcesResponse DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse
+            OffsetCommitRequest OffsetCommitResponse OffsetFetchRequest OffsetFetchResponse JoinGroupRequest
+            JoinGroupResponse HeartbeatRequest HeartbeatResponse LeaveGroupRequest LeaveGroupResponse
+            SyncGroupRequest SyncGroupResponse DescribeGroupsRequest DescribeGroupsResponse ListGroupsRequest
+            ListGroupsResponse TxnOffsetCommitRequest TxnOffsetCommitResponse DeleteGroupsRequest
+            DeleteGroupsResponse OffsetDeleteRequest OffsetDeleteResponse ConsumerGroupHeartbeatRequest
+            ConsumerGroupHeartbeatResponse ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse
         }
     };
 }
