@@ -129,7 +129,7 @@ pub(crate) async fn serve(
     if let Err(error) = transport::prepare(&stream, peer) {
         tracing::debug!(%peer, %error, "cannot set the socket's options");
     }
-    let client = Client::new(listener);
+    let client = Client::new(listener, peer.ip());
     let mut connection = Connection {
         transport: Transport::new(stream, Arc::clone(&broker.frames), broker.limits().idle),
         broker,

@@ -69,3 +69,16 @@ pub(crate) fn controller_code(error: &ControllerError) -> ErrorCode {
         ControllerError::StoreFailed(_) => ErrorCode::KafkaStorageError,
     }
 }
+
+/// What a group's client is told of an error of the coordinator's own log (Kafka's mapping): a code that makes it try again, or look
+/// for the coordinator again.
+pub(crate) fn coordinator_code(code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut => {
+            ErrorCode::CoordinatorNotAvailable
+        }
+        ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
+        ErrorCode::RecordListTooLarge | ErrorCode::MessageTooLarge => ErrorCode::UnknownServerError,
+        other => other,
+    }
+}

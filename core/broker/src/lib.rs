@@ -3,6 +3,7 @@
 //! - `server.rs` accepts, `connection.rs` reads requests and writes responses in order, `transport.rs` moves the bytes.
 //! - `apis/` has one file per API; `apis/mod.rs` the one `match` that lists them.
 //! - `replica_manager.rs` owns the partitions, `partition.rs` is one of them.
+//! - `groups/` holds the group coordinators.
 //! - `budget.rs` bounds what is in flight, `fetch_session.rs` keeps KIP-227's sessions, `tasks.rs` does the housekeeping.
 //! - `errors.rs` maps domain errors to codes, `metrics.rs` names what is counted.
 //!
@@ -15,6 +16,7 @@ mod connection;
 mod errors;
 mod fetch_session;
 mod frames;
+mod groups;
 mod metrics;
 mod network;
 mod partition;
@@ -33,7 +35,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use watershed_controller::{ControllerError, ControllerHandle, CreateTopic};
-use watershed_metadata::configs::{BrokerConfig, ConfigError};
+use watershed_metadata::configs::{BrokerConfig, ConfigError, GroupSettings};
 use watershed_metadata::{MetadataImage, Topic};
 use watershed_model::{BrokerId, Clock, ProducerId, TopicId};
 use watershed_protocol::ErrorCode;
@@ -42,6 +44,7 @@ use watershed_storage::{LogStorage, StorageError};
 use budget::Budget;
 use fetch_session::FetchSessions;
 use frames::FramePool;
+use groups::Groups;
 use metrics::Metrics;
 use replica_manager::ReplicaManager;
 
@@ -142,6 +145,7 @@ pub struct Broker {
     producer_ids: tokio::sync::Mutex<ProducerIds>,
     /// One auto-creation at a time per broker: many clients ask for the same new topic at once.
     auto_create: tokio::sync::Mutex<()>,
+    groups: Groups,
     metrics: Metrics,
 }
 
@@ -167,6 +171,26 @@ impl Broker {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    /// The clock, for those who keep it.
+    pub(crate) fn clock_handle(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Time since some fixed moment, in milliseconds.
+    pub(crate) fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The group coordinators.
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The group settings in force.
+    pub(crate) fn group_settings(&self) -> Arc<GroupSettings> {
+        Arc::new(self.config.load().settings().groups.clone())
     }
 
     pub(crate) fn node_id(&self) -> BrokerId {
@@ -230,16 +254,21 @@ impl Broker {
 
     /// Creates a topic that a client asked for by name, with the defaults.
     pub(crate) async fn auto_create(&self, name: &str) -> Result<(), ErrorCode> {
+        self.create_for_clients(CreateTopic::with_defaults(name)).await
+    }
+
+    /// Creates a topic that clients' requests need; that it exists already is success.
+    pub(crate) async fn create_for_clients(&self, topic: CreateTopic) -> Result<(), ErrorCode> {
         let _one = self.auto_create.lock().await;
+        let name = topic.name.clone();
         for _ in 0..AUTO_CREATE_TRIES {
-            if self.image().topic_by_name(name).is_some() {
+            if self.image().topic_by_name(&name).is_some() {
                 return Ok(());
             }
-            let wanted = vec![CreateTopic::with_defaults(name)];
-            let mut replies = apis::each(self.controller.create_topics(wanted, false).await);
+            let mut replies = apis::each(self.controller.create_topics(vec![topic.clone()], false).await);
             match replies.next() {
                 Some(Ok(_)) => {
-                    tracing::info!(topic = name, "created a topic that a client asked for (auto.create.topics.enable)");
+                    tracing::info!(topic = name, "created a topic that a client asked for");
                     return Ok(());
                 }
                 Some(Err(ControllerError::TopicAlreadyExists(_))) => {}
@@ -314,8 +343,10 @@ impl RunningBroker {
             sessions: FetchSessions::new(slots),
             producer_ids: tokio::sync::Mutex::default(),
             auto_create: tokio::sync::Mutex::default(),
+            groups: Groups::new(),
             metrics: Metrics::new(),
         });
+        broker.groups.load_all(&broker);
         let stop = CancellationToken::new();
         let tasks = tasks::spawn(&broker, changes, &stop);
         let server = server::Server::new(Arc::clone(&broker), stop.clone())?;
@@ -363,6 +394,7 @@ impl RunningBroker {
             // A task that panicked was reported when it did.
             let _ = task.await;
         }
+        self.broker.groups.close().await;
         self.broker.replicas.close().await
     }
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use watershed_metadata::{Change, MetadataDelta};
 
-use crate::Broker;
+use crate::{Broker, groups};
 
 /// How often every log is looked at for what is due: expired producers, a checkpoint.
 const MAINTAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -26,6 +26,7 @@ pub(crate) fn spawn(
         tokio::spawn(follow_metadata(Arc::clone(broker), changes, stop.clone())),
         tokio::spawn(retention(Arc::clone(broker), stop.clone())),
         tokio::spawn(maintenance(Arc::clone(broker), stop.clone())),
+        tokio::spawn(groups::run_timers(Arc::clone(broker), stop.clone())),
     ]
 }
 
@@ -43,6 +44,7 @@ async fn follow_metadata(broker: Arc<Broker>, mut changes: mpsc::Receiver<Metada
             tracing::error!(?errors, "stored broker configs cannot be applied; the ones before stay in force");
         }
         broker.replicas.apply(&delta, &broker.config());
+        broker.groups().follow(&broker, &delta).await;
     }
 }
 
@@ -88,6 +90,7 @@ async fn maintenance(broker: Arc<Broker>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         broker.frames.trim();
+        broker.groups().save_snapshots(groups::snapshot_records()).await;
         for (index, partition) in broker.replicas.open_partitions().into_iter().enumerate() {
             if index % PARTITIONS_PER_TURN == 0 {
                 tokio::task::yield_now().await;

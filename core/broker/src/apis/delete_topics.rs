@@ -1,6 +1,7 @@
 //! DeleteTopics, by name or by id.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use watershed_controller::TopicRef;
 use watershed_model::TopicId;
@@ -49,7 +50,11 @@ pub(super) async fn handle(call: &Call<'_>, request: DeleteTopicsRequest) -> Del
     }
     refuse_both(call, &mut topics, &mut responses);
     let deleted = call.broker.controller().delete_topics(topics.clone()).await;
-    let replies = topics.into_iter().zip(each(deleted));
+    let replies: Vec<_> = topics.into_iter().zip(each(deleted)).collect();
+    // A topic of the same name that is made next must not begin with the offsets of this one.
+    let gone = replies.iter().filter_map(|(_, reply)| Some(Arc::from(reply.as_ref().ok()?.name.as_str())));
+    call.broker.groups().topics_deleted(call.broker, &gone.collect::<Vec<_>>()).await;
+    let replies = replies.into_iter();
     for (topic, reply) in first_of_each(replies, |(topic, _)| topic.clone()) {
         responses.push(match reply {
             Ok(deleted) => DeletableTopicResult {

@@ -5,27 +5,40 @@
 mod acls;
 mod alter_configs;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 pub(crate) mod produce;
+mod sync_group;
 mod update_features;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -46,6 +59,8 @@ use crate::errors::controller_code;
 pub(crate) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 /// The same for the cluster.
 pub(crate) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+/// The same for a group.
+pub(crate) const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
 /// "Not asked for".
 pub(crate) const NO_OPERATIONS: i32 = i32::MIN;
 
@@ -53,13 +68,15 @@ pub(crate) const NO_OPERATIONS: i32 = i32::MIN;
 #[derive(Debug)]
 pub(crate) struct Client {
     listener: usize,
+    /// Its address, as Kafka shows a member's host: `/127.0.0.1`.
+    host: String,
     id: String,
     software: String,
 }
 
 impl Client {
-    pub(crate) fn new(listener: usize) -> Self {
-        Self { listener, id: String::new(), software: String::new() }
+    pub(crate) fn new(listener: usize, address: IpAddr) -> Self {
+        Self { listener, host: format!("/{}", address.to_canonical()), id: String::new(), software: String::new() }
     }
 
     /// What it calls itself, cut to a length fit for logs.
@@ -87,6 +104,10 @@ pub(crate) struct Call<'a> {
     pub(crate) version: i16,
     /// The listener the request came in on, by its position in the configuration.
     pub(crate) listener: usize,
+    /// What the client calls itself, whole.
+    pub(crate) client_id: &'a str,
+    /// The client's address, as Kafka shows a member's host.
+    pub(crate) client_host: &'a str,
     /// Fires when the broker stops: whoever waits for records answers then.
     pub(crate) stop: &'a CancellationToken,
 }
@@ -116,7 +137,10 @@ pub(crate) fn dispatch<'a>(
             let api = known.map_or_else(|| format!("API {}", header.api_key), |key| key.to_string());
             return Err(Close::Unsupported { api, version });
         };
-        let call = Call { broker, version, listener: client.listener, stop: &stop };
+        let client_id = header.client_id.as_deref().unwrap_or_default();
+        let client_host = client.host.clone();
+        let call =
+            Call { broker, version, listener: client.listener, client_id, client_host: &client_host, stop: &stop };
         macro_rules! serve {
             ($handler:path) => {{
                 let request = Message::decode_leniently(body, version)?;
@@ -151,6 +175,18 @@ pub(crate) fn dispatch<'a>(
             ApiKey::DescribeProducers => serve!(describe_producers::handle),
             ApiKey::ListConfigResources => serve!(list_config_resources::handle),
             ApiKey::DescribeTopicPartitions => serve!(describe_topic_partitions::handle),
+            ApiKey::OffsetCommit => serve!(offset_commit::handle),
+            ApiKey::OffsetFetch => serve!(offset_fetch::handle),
+            ApiKey::OffsetDelete => serve!(offset_delete::handle),
+            ApiKey::JoinGroup => serve!(join_group::handle),
+            ApiKey::SyncGroup => serve!(sync_group::handle),
+            ApiKey::Heartbeat => serve!(heartbeat::handle),
+            ApiKey::LeaveGroup => serve!(leave_group::handle),
+            ApiKey::DescribeGroups => serve!(describe_groups::handle),
+            ApiKey::ListGroups => serve!(list_groups::handle),
+            ApiKey::DeleteGroups => serve!(delete_groups::handle),
+            ApiKey::ConsumerGroupHeartbeat => serve!(consumer_group_heartbeat::handle),
+            ApiKey::ConsumerGroupDescribe => serve!(consumer_group_describe::handle),
             other => Err(Close::Unsupported { api: other.to_string(), version }),
         }
     })

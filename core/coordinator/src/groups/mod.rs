@@ -1,30 +1,43 @@
 //! The group coordinator: one partition of `__consumer_offsets`.
 //!
-//! - `request.rs`: what is asked and answered, in the protocol's own messages; `settings.rs`: what the operator chose.
+//! - `machine.rs`: which handler takes what. `request.rs`: what is asked and answered, in the protocol's own messages.
 //! - `group.rs`: a group is classic or a consumer group (KIP-848); what both can be asked.
 //! - `classic/`: joins, syncs, heartbeats and leaves of classic groups (KIP-62, KIP-345, KIP-394, KIP-429, KIP-559, KIP-800, KIP-814).
 //! - `consumer/`: heartbeats of consumer groups, targets and reconciliation, classic members among them, up- and downgrade.
 //! - `offsets/`: commits, fetches, deletion and expiry of offsets.
-//! - `admin.rs`: listing, describing and deleting groups.
+//! - `admin.rs`: listing, describing and deleting groups. `assignor.rs`: asks the hook. `protocol.rs`: what consumers tell each other.
+//! - `counters.rs`: what metrics read.
 //!
 //! Semantics are those of Kafka 4.2.0's `GroupCoordinatorShard`, `GroupMetadataManager` and `OffsetMetadataManager`.
 //!
 //! Invariants: handlers decide on the newest state and change durable state only by records (`runtime::Output::write`); the state of
 //! a classic rebalance, which Kafka keeps in memory only, changes at once.
 
+mod admin;
+mod assignor;
+mod classic;
+mod consumer;
+mod counters;
 mod group;
+mod machine;
+mod offsets;
+mod protocol;
 mod request;
-mod settings;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use watershed_metadata::MetadataImage;
+use watershed_metadata::configs::GroupSettings;
 
-pub use group::{Group, GroupError};
+pub use assignor::Assignors;
+pub use classic::ClassicGroup;
+pub use consumer::ConsumerGroup;
+pub use counters::GroupCounters;
+pub use group::{CommitCheck, Committer, Group, GroupError, StaleCommitter};
+pub use offsets::{CommittedOffset, ExpirationBase, GroupOffsets, Offsets};
 pub use request::{GroupReply, GroupRequest, GroupTimer, GroupToken};
-pub use settings::{GroupSettings, MigrationPolicy};
 
 /// Sixteen random bytes at a time, for member ids.
 pub type Random = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
@@ -35,9 +48,12 @@ pub type Output = crate::runtime::Output<GroupCoordinator>;
 /// The groups and offsets of one partition of `__consumer_offsets`.
 pub struct GroupCoordinator {
     settings: Arc<GroupSettings>,
+    assignors: Arc<Assignors>,
     random: Random,
     image: Arc<MetadataImage>,
     groups: HashMap<Arc<str>, Group>,
+    offsets: Offsets,
+    counters: GroupCounters,
 }
 
 impl fmt::Debug for GroupCoordinator {
@@ -49,12 +65,31 @@ impl fmt::Debug for GroupCoordinator {
 impl GroupCoordinator {
     /// An empty one.
     #[must_use]
-    pub fn new(settings: Arc<GroupSettings>, random: Random) -> Self {
-        Self { settings, random, image: Arc::default(), groups: HashMap::new() }
+    pub fn new(settings: Arc<GroupSettings>, assignors: Arc<Assignors>, random: Random) -> Self {
+        Self {
+            settings,
+            assignors,
+            random,
+            image: Arc::default(),
+            groups: HashMap::new(),
+            offsets: Offsets::default(),
+            counters: GroupCounters::default(),
+        }
     }
 
     /// Takes other settings; they hold from the next event on.
     pub fn configure(&mut self, settings: Arc<GroupSettings>) {
         self.settings = settings;
+    }
+
+    /// The groups.
+    #[must_use]
+    pub fn groups(&self) -> &HashMap<Arc<str>, Group> {
+        &self.groups
+    }
+
+    /// What has happened since it was loaded.
+    pub fn counters(&mut self) -> &mut GroupCounters {
+        &mut self.counters
     }
 }

@@ -1,0 +1,81 @@
+//! Listing, describing and deleting groups.
+
+use watershed_protocol::ErrorCode;
+use watershed_protocol::messages::delete_groups::DeletableGroupResult;
+use watershed_protocol::messages::describe_groups::DescribedGroup;
+use watershed_protocol::messages::list_groups::ListedGroup;
+
+use super::{Group, GroupCoordinator, GroupReply, Output};
+use crate::records::{GroupRecord, OffsetCommitKey};
+use crate::runtime::Call;
+
+/// From this version on a group that is not there is told as such.
+const NOT_FOUND_SINCE: i16 = 6;
+
+impl GroupCoordinator {
+    /// Both filters take any case; a type that does not exist matches nothing.
+    pub(super) fn list_groups(&self, call: &Call, states: &[String], types: &[String], out: &mut Output) {
+        let states: Vec<_> = states.iter().map(|state| state.to_lowercase().trim().to_owned()).collect();
+        let types: Vec<_> = types.iter().map(|kind| kind.to_lowercase()).collect();
+        let is_wanted = |group: &Group| {
+            let state = group.state_name().to_lowercase();
+            (states.is_empty() || states.contains(&state))
+                && (types.is_empty() || types.iter().any(|kind| kind == group.type_name()))
+        };
+        let mut listed: Vec<_> = self.groups.iter().filter(|(_, group)| is_wanted(group)).collect();
+        listed.sort_by_key(|(group_id, _)| *group_id);
+        let listed = listed.into_iter().map(|(group_id, group)| ListedGroup {
+            group_id: group_id.to_string(),
+            protocol_type: group.protocol_type(),
+            group_state: group.state_name().to_owned(),
+            group_type: group.type_name().to_owned(),
+        });
+        out.reply(call.id, GroupReply::ListGroups(listed.collect()));
+    }
+
+    pub(super) fn describe_groups(&self, call: &Call, groups: Vec<String>, out: &mut Output) {
+        let describe = |group_id: String| {
+            if let Some(Group::Classic(group)) = self.groups.get(&*group_id) {
+                return group.describe();
+            }
+            let mut dead = DescribedGroup { group_state: "Dead".to_owned(), ..Default::default() };
+            if call.version >= NOT_FOUND_SINCE {
+                let message = match self.groups.get(&*group_id) {
+                    Some(_) => format!("Group {group_id} is not a classic group."),
+                    None => format!("Group {group_id} not found."),
+                };
+                dead.error_code = ErrorCode::GroupIdNotFound.into();
+                dead.error_message = Some(message);
+            }
+            DescribedGroup { group_id, ..dead }
+        };
+        out.reply(call.id, GroupReply::DescribeGroups(groups.into_iter().map(describe).collect()));
+    }
+
+    pub(super) fn delete_groups(&mut self, call: &Call, groups: Vec<String>, out: &mut Output) {
+        let delete = |group_id: String| {
+            let error_code = match self.group(&group_id).and_then(|group| group.check_delete().map(|()| group)) {
+                Ok(group) => {
+                    self.remove_offsets(&group_id, out);
+                    group.remove(out);
+                    0
+                }
+                Err(error) => error.code.into(),
+            };
+            DeletableGroupResult { group_id, error_code }
+        };
+        let results = groups.into_iter().map(delete).collect();
+        out.reply(call.id, GroupReply::DeleteGroups(results));
+    }
+
+    fn remove_offsets(&self, group_id: &str, out: &mut Output) {
+        let committed = self.offsets.of_group(group_id).into_iter().flatten();
+        let committed = committed.flat_map(|(topic, partitions)| partitions.keys().map(move |p| (topic, *p)));
+        let pending = self.offsets.pending_of(group_id);
+        let pending = pending.filter(|(topic, p)| self.offsets.get(group_id, topic, *p).is_none());
+        for (topic, partition) in committed.chain(pending) {
+            let key = OffsetCommitKey { group: group_id.to_owned(), topic: topic.to_string(), partition };
+            out.write(GroupRecord::OffsetCommit { key, value: None });
+        }
+    }
+}
