@@ -1,0 +1,132 @@
+//! A group's target: what each member is to own, computed by an assignor when the group's epoch has been raised.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hasher as _;
+use std::sync::Arc;
+
+use twox_hash::XxHash3_64;
+use watershed_protocol::ErrorCode;
+
+use super::group::ConsumerGroup;
+use super::member::ConsumerMember;
+use super::partitions::Partitions;
+use crate::groups::assignor::Candidate;
+use crate::groups::{GroupCoordinator, GroupError, Output};
+use crate::records::{
+    ConsumerGroupTargetAssignmentMemberValue, ConsumerGroupTargetAssignmentMetadataValue, GroupRecord,
+};
+
+impl GroupCoordinator {
+    /// Computes the target of an epoch with a member as it is now, writes what has changed, and gives that member's part.
+    pub(super) fn update_target(
+        &self,
+        group: &ConsumerGroup,
+        epoch: i32,
+        updated: &ConsumerMember,
+        out: &mut Output,
+    ) -> Result<Arc<Partitions>, GroupError> {
+        // A static member that comes back takes the place of the one with its name.
+        let replaced = updated.about.instance_id.as_ref().and_then(|instance_id| group.static_members.get(instance_id));
+        let replaced = replaced.filter(|id| **id != updated.member_id);
+        let others = group.members.values();
+        let others =
+            others.filter(|member| member.member_id != updated.member_id && Some(&member.member_id) != replaced);
+        let members: Vec<&ConsumerMember> = others.chain([updated]).collect();
+        let nothing = Partitions::NONE;
+        let candidates: Vec<Candidate<'_>> = members
+            .iter()
+            .map(|member| {
+                let known_as = if member.member_id == updated.member_id { replaced } else { None };
+                let owned = group.targets.get(known_as.unwrap_or(&member.member_id));
+                candidate(group, member, owned.map_or(&nothing, |owned| owned))
+            })
+            .collect();
+        let name = self.assignor_of(group, updated);
+        let computed = self.assign(&group.group_id, &name, &candidates).map_err(|reason| {
+            let message = format!("Failed to compute a new target assignment for epoch {epoch}: {reason}");
+            GroupError::new(ErrorCode::UnknownServerError, message)
+        })?;
+        for (member_id, partitions) in &computed {
+            if group.targets.get(member_id).is_none_or(|old| **old != *partitions) {
+                out.write(target_record(&group.group_id, member_id, partitions));
+            }
+        }
+        out.write(GroupRecord::ConsumerGroupTargetAssignmentMetadata {
+            group_id: group.group_id.to_string(),
+            value: Some(ConsumerGroupTargetAssignmentMetadataValue { assignment_epoch: epoch }),
+        });
+        Ok(Arc::new(computed.get(&updated.member_id).cloned().unwrap_or_default()))
+    }
+
+    /// The operator's rule decides; without one the members vote, and without votes the operator's list begins with the default.
+    pub(super) fn assignor_of(&self, group: &ConsumerGroup, updated: &ConsumerMember) -> String {
+        let rule = self.settings.rules.rule_for(&group.group_id);
+        if let Some(name) = rule.and_then(|rule| rule.assignor.as_ref()) {
+            return name.clone();
+        }
+        let others = group.members.values().filter(|member| member.member_id != updated.member_id);
+        self.elected(others.chain([updated]))
+    }
+
+    /// The assignor that most members prefer.
+    pub(super) fn elected<'a>(&self, members: impl Iterator<Item = &'a ConsumerMember>) -> String {
+        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
+        for name in members.filter_map(|member| member.about.assignor.as_deref()) {
+            *votes.entry(name).or_default() += 1;
+        }
+        let elected = votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(name, _)| name);
+        let default = self.settings.consumer_assignors.first().map_or(crate::groups::assignor::FALLBACK, String::as_str);
+        elected.unwrap_or(default).to_owned()
+    }
+
+    /// The topics that a group subscribes to, by name and by regular expression, without some members and with another.
+    pub(super) fn topics_of<'a>(
+        &self,
+        group: &'a ConsumerGroup,
+        leaving: &[&'a ConsumerMember],
+        joining: Option<&'a ConsumerMember>,
+    ) -> BTreeSet<&'a str> {
+        let mut topics = group.topic_names(leaving, joining);
+        topics.extend(group.resolved.values().flat_map(|resolved| resolved.topics.iter().map(String::as_str)));
+        topics
+    }
+
+    /// What a rebalance depends on of topics: their ids, partitions and racks. Persisted, and compared with itself only.
+    pub(super) fn metadata_hash(&self, topics: &BTreeSet<&str>) -> i64 {
+        let mut hash = XxHash3_64::new();
+        for topic in topics.iter().filter_map(|name| self.image.topic_by_name(name)) {
+            hash.write(&topic.id().0);
+            hash.write_i32(topic.partition_count());
+            for (_, partition) in self.image.partitions(topic) {
+                let racks = partition.replicas.iter().filter_map(|id| self.image.broker(*id)?.rack.as_deref());
+                for rack in racks {
+                    hash.write(rack.as_bytes());
+                    hash.write_u8(0);
+                }
+            }
+        }
+        // No topics: as Kafka has it.
+        if topics.is_empty() { 0 } else { hash.finish().cast_signed() }
+    }
+}
+
+fn candidate<'a>(group: &'a ConsumerGroup, member: &'a ConsumerMember, owned: &'a Partitions) -> Candidate<'a> {
+    let by_regex = member.regex().and_then(|regex| group.resolved.get(regex));
+    let names = member.about.topics.iter().chain(by_regex.into_iter().flat_map(|resolved| resolved.topics.iter()));
+    Candidate {
+        member_id: &member.member_id,
+        instance_id: member.about.instance_id.as_deref(),
+        rack: member.about.rack_id.as_deref(),
+        topics: names.map(String::as_str).collect(),
+        owned,
+        user_data: &[],
+    }
+}
+
+pub(super) fn target_record(group_id: &str, member_id: &str, partitions: &Partitions) -> GroupRecord {
+    GroupRecord::ConsumerGroupTargetAssignmentMember {
+        group_id: group_id.to_owned(),
+        member_id: member_id.to_owned(),
+        value: Some(ConsumerGroupTargetAssignmentMemberValue { topic_partitions: partitions.to_record() }),
+    }
+}
