@@ -34,7 +34,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use watershed_controller::{ControllerError, ControllerHandle, CreateTopic};
 use watershed_metadata::configs::{BrokerConfig, ConfigError};
-use watershed_metadata::{MetadataImage, Topic};
+use watershed_metadata::{MetadataImage, OFFSETS_TOPIC, Topic};
 use watershed_model::{BrokerId, Clock, ProducerId, TopicId};
 use watershed_protocol::ErrorCode;
 use watershed_storage::{LogStorage, StorageError};
@@ -228,15 +228,20 @@ impl Broker {
         Ok(opened)
     }
 
-    /// Creates a topic that a client asked for by name, with the defaults.
+    /// Creates a topic that a client asked for by name, with the defaults; one of the internal topics as it has to be.
     pub(crate) async fn auto_create(&self, name: &str) -> Result<(), ErrorCode> {
         let _one = self.auto_create.lock().await;
         for _ in 0..AUTO_CREATE_TRIES {
             if self.image().topic_by_name(name).is_some() {
                 return Ok(());
             }
-            let wanted = vec![CreateTopic::with_defaults(name)];
-            let mut replies = apis::each(self.controller.create_topics(wanted, false).await);
+            let wanted = match name {
+                OFFSETS_TOPIC => {
+                    CreateTopic::group_metadata(&self.config().settings().groups, self.image().broker_count())
+                }
+                _ => CreateTopic::with_defaults(name),
+            };
+            let mut replies = apis::each(self.controller.create_topics(vec![wanted], false).await);
             match replies.next() {
                 Some(Ok(_)) => {
                     tracing::info!(topic = name, "created a topic that a client asked for (auto.create.topics.enable)");

@@ -21,6 +21,7 @@ mod group;
 mod group_rules;
 mod group_settings;
 mod group_table;
+mod internal;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -40,6 +41,7 @@ pub use error::{ConfigError, nearest};
 pub use group::{GroupConfig, group_config_def, group_config_defs, validate_group_all};
 pub use group_rules::{Assignment, GroupPattern, GroupPatternError, GroupRule, GroupRules};
 pub use group_settings::{GroupSettings, MigrationPolicy};
+pub use internal::internal_topic_configs;
 pub use topic::{
     CleanupPolicy, CompressionType, Flush, TimestampType, TopicConfig, topic_value, validate_topic, validate_topic_all,
 };
