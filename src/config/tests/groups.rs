@@ -5,6 +5,13 @@ use watershed_metadata::configs::Assignment;
 use super::*;
 
 #[test]
+fn the_brokers_settings_know_the_assignors_that_were_chosen() {
+    let loaded = Case::new("[kafka]\n\"group.consumer.assignors\" = [\"sticky\", \"range\"]\n").load();
+    let broker = loaded.config.broker_config();
+    assert_eq!(broker.settings().groups.consumer_assignors, ["sticky", "range"]);
+}
+
+#[test]
 fn rules_for_groups_are_read_in_their_order() {
     let file =
         "[[groups]]\nmatch = \"orders-*\"\nassignor = \"sticky\"\nassignment = \"broker\"\n[[groups]]\nmatch = \"*\"\n";

@@ -10,7 +10,7 @@ use watershed_metadata::configs::{
     topic_config_def, topic_value, validate_broker_dynamic, validate_group_all, validate_topic_all,
 };
 use watershed_metadata::{ConfigMap, ConfigResource, MetadataImage, MetadataRecord, is_internal_topic};
-use watershed_model::limits::CONFIG_VALUE_BYTES_MAX;
+use watershed_model::limits::{CONFIG_VALUE_BYTES_MAX, GROUP_ID_BYTES_MAX};
 
 use super::{Controller, Outcome, Work, duplicates, too_many};
 use crate::ControllerError::{InvalidConfig, InvalidRequest, UnknownTopic};
@@ -219,6 +219,9 @@ fn current(image: &MetadataImage, target: &ConfigTarget) -> Result<(ConfigResour
         ConfigTarget::BrokerDefault => Ok((ConfigResource::BrokerDefault, image.broker_configs(None).clone())),
         ConfigTarget::Group(group_id) if group_id.is_empty() => {
             Err(InvalidRequest("Default group resources are not allowed.".to_owned()))
+        }
+        ConfigTarget::Group(group_id) if group_id.len() > GROUP_ID_BYTES_MAX => {
+            Err(InvalidRequest(format!("A group id of {} bytes is longer than {GROUP_ID_BYTES_MAX}.", group_id.len())))
         }
         ConfigTarget::Group(group_id) => {
             Ok((ConfigResource::Group(group_id.clone()), image.group_configs(group_id).clone()))

@@ -188,8 +188,10 @@ fn groups_have_configs_whether_they_exist_or_not() {
 #[test]
 fn wrong_configs_of_groups_are_refused() {
     let mut world = World::new(1);
+    let long = "g".repeat(32_768);
     let cases = [
         ("", TIMEOUT, set("50000"), "InvalidRequest: Default group resources are not allowed."),
+        (&long, TIMEOUT, set("50000"), "InvalidRequest: A group id of 32768 bytes is longer than 32767."),
         (
             "g",
             "share.isolation.level",
