@@ -28,6 +28,6 @@ pub use layers::{DEFAULT_FILE, ENV_PREFIX, Effective, Inputs, Loaded, load};
 pub use problem::{ConfigProblems, Place, Problem};
 pub use topics::{TopicAction, TopicProblem, reconcile_topics};
 pub use types::{
-    Bounded, Config, DeclaredTopic, Disk, FlushSetting, HostPort, Http, KafkaSettings, Limits, Listener, Log,
-    LogFormat, Memory, Storage, TopicSettings,
+    AssignmentSetting, Bounded, Config, DeclaredTopic, Disk, FlushSetting, GroupTable, HostPort, Http, KafkaSettings,
+    Limits, Listener, Log, LogFormat, Memory, Metrics, Storage, TopicSettings,
 };

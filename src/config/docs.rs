@@ -26,7 +26,7 @@ combination that cannot work stops the start and is reported with its file and l
 known name. `watershed check` reports the same without starting, `watershed config` prints every value in force and
 where it came from.
 
-A list (`listeners`, `topics`) in a stronger layer replaces the whole list of a weaker one. In an environment variable
+A list (`listeners`, `groups`, `topics`) in a stronger layer replaces the whole list of a weaker one. In an environment variable
 or a `--set` it is written as a TOML value.
 ";
 

@@ -91,6 +91,14 @@ impl<T: Table> Setting for Vec<T> {
 /// The texts of a table of Kafka's settings, by name.
 pub(super) type Texts = BTreeMap<String, String>;
 
+/// A field's name in the file: without the `r#` by which Rust allows a keyword.
+pub(super) const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
+}
+
 /// Declares a table of settings.
 ///
 /// `table` has a default for every field and may be left out of the file; `item` is an element of a list, whose
@@ -135,7 +143,7 @@ macro_rules! settings {
         impl $crate::config::schema::Table for $name {
             const FIELDS: &'static [$crate::config::schema::Field] = &[$(
                 $crate::config::schema::Field {
-                    name: stringify!($field),
+                    name: $crate::config::schema::plain(stringify!($field)),
                     doc: &[$($doc),*],
                     shape: <$ty as $crate::config::schema::Setting>::SHAPE,
                     required: $item && <$ty as $crate::config::schema::Setting>::REQUIRED,

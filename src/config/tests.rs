@@ -7,6 +7,8 @@ use watershed_metadata::configs::{Parts, TopicConfig};
 
 use super::*;
 
+mod groups;
+
 struct Case {
     dir: tempfile::TempDir,
     inputs: Inputs,
@@ -95,6 +97,17 @@ in_flight_bytes_per_connection = 65536
 "log.cleaner.min.cleanable.ratio" = 0.25
 "broker.rack" = "a"
 
+[[groups]]
+match = "orders-*"
+assignor = "sticky"
+assignment = "broker"
+
+[[groups]]
+match = "*"
+
+[metrics]
+group_partitions_max = 0
+
 [[topics]]
 name = "orders"
 partitions = 6
@@ -112,6 +125,8 @@ name = "events"
     assert_eq!(config.storage.disk.unsynced_bytes_max.get(), 1 << 20);
     assert_eq!(config.topics[0].partitions.map(Bounded::get), Some(6));
     assert_eq!(config.topics[1].config, TopicSettings::default());
+
+    assert_eq!((config.groups.len(), config.metrics.group_partitions_max.get()), (2, 0));
 
     let broker = config.broker_config_with(Parts::default()).unwrap();
     assert_eq!((broker.settings().num_partitions, broker.settings().auto_create_topics_enable), (4, false));
@@ -170,7 +185,7 @@ fn unknown_names_are_found_with_the_nearest_known_one() {
         "dat_dir = \"x\"\n\n[storage.disk]\nflsh = \"sync\"\n",
         &[
             "w.toml:1: dat_dir: there is no such setting; known here: data_dir, listeners, http, log, storage, limits, \
-             kafka, topics; did you mean data_dir?",
+             kafka, groups, metrics, topics; did you mean data_dir?",
             "w.toml:4: storage.disk.flsh: there is no such setting; known here: flush, sync_threads, read_threads, \
              unsynced_bytes_max, open_files_max; did you mean flush?",
         ],

@@ -25,6 +25,11 @@ settings! { table
         limits: Limits = Limits::default(),
         /// Kafka's broker settings under Kafka's names, in quotes: `"num.partitions" = 4`.
         kafka: KafkaSettings = KafkaSettings::default(),
+        /// How groups are balanced, by their id: the first table whose `match` fits holds. Groups that none fits are
+        /// balanced as their members ask.
+        groups: Vec<GroupTable> = Vec::new(),
+        /// What `/metrics` shows.
+        metrics: Metrics = Metrics::default(),
         /// Topics that exist whenever the broker runs. They are created at start, grown to the number of
         /// partitions given here, and the configs given here are applied again; whatever else was set on them
         /// stays. A topic with more partitions than given here is an error, and removing a topic from the file
@@ -127,6 +132,32 @@ settings! { item
     }
 }
 
+settings! { item
+    /// How groups are balanced whose id fits.
+    struct GroupTable {
+        /// The ids of the groups: `*` stands for any text, the empty one too, `?` for one character, and everything
+        /// else for itself. `orders-*` fits `orders-eu`, not `my-orders-eu`.
+        r#match: String,
+        /// The assignor that balances these groups, by its name, whichever their members ask for; without it,
+        /// theirs does.
+        assignor: Option<String>,
+        /// Who assigns in groups of the classic protocol: `client` (the group's leader, as always) or `broker` (the
+        /// broker computes the assignment with the assignor, and what the leader sends is ignored, if all members
+        /// offer one of the protocols range, roundrobin, sticky and cooperative-sticky and nothing of their own);
+        /// `client` where it is left out.
+        assignment: Option<AssignmentSetting>,
+    }
+}
+
+settings! { table
+    /// What `/metrics` shows.
+    struct Metrics {
+        /// How many partitions of groups get a series of their own (the lag of a group on a partition); further ones
+        /// have none, and a metric counts them.
+        group_partitions_max: Bounded<0, 10_000_000> = Bounded(10_000),
+    }
+}
+
 impl Default for Listener {
     fn default() -> Self {
         Self { name: "PLAINTEXT".to_owned(), address: HostPort::new("127.0.0.1", 9092), advertised: None }
@@ -170,6 +201,20 @@ impl FlushSetting {
             Self::Relaxed => "relaxed",
         }
     }
+}
+
+/// Who assigns in groups of the classic protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AssignmentSetting {
+    /// The group's leader.
+    Client,
+    /// The broker.
+    Broker,
+}
+
+impl Setting for AssignmentSetting {
+    const SHAPE: Shape = Shape::OneOf(&["client", "broker"]);
 }
 
 /// A whole number from `MIN` to `MAX`.

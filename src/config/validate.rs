@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use watershed_controller::check_topic_name;
 use watershed_metadata::configs::{
-    BrokerConfig, ConfigError, FLUSH_CONFIG, Parts, STORAGE_CONFIG, nearest, validate_topic_all,
+    Assignment, BrokerConfig, ConfigError, FLUSH_CONFIG, GroupPattern, GroupRule, GroupRules, Parts, STORAGE_CONFIG,
+    nearest, validate_topic_all,
 };
 
 use super::check::kafka_path;
 use super::problem::{Place, Problem};
-use super::types::{Config, Disk, HostPort, Storage};
+use super::types::{AssignmentSetting, Config, Disk, GroupTable, HostPort, Storage};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -20,6 +21,7 @@ pub(super) fn problems(config: &Config, places: &BTreeMap<String, Place>, parts:
     check.listeners();
     check.limits();
     let broker = check.broker(parts);
+    check.groups(parts);
     check.topics(&broker);
     check.problems
 }
@@ -50,6 +52,20 @@ impl Config {
             fixed.insert(FLUSH_CONFIG.to_owned(), self.storage.disk.flush.as_str().to_owned());
         }
         BrokerConfig::with_parts(fixed, parts)
+    }
+
+    /// The rules for groups, in their order.
+    #[must_use]
+    pub fn group_rules(&self) -> GroupRules {
+        let rule = |table: &GroupTable| GroupRule {
+            pattern: table.r#match.parse().expect("a loaded configuration was validated"),
+            assignor: table.assignor.clone(),
+            assignment: match table.assignment {
+                Some(AssignmentSetting::Broker) => Assignment::Broker,
+                Some(AssignmentSetting::Client) | None => Assignment::Client,
+            },
+        };
+        GroupRules { rules: self.groups.iter().map(rule).collect() }
     }
 
     /// How many bytes of produce requests may be in work at once: Kafka's `queued.max.request.bytes` if it is set,
@@ -186,6 +202,28 @@ impl Check<'_> {
             ConfigError::Unknown { name, .. } => (kafka_path(path, name), error.to_string()),
         };
         self.report(&key, message);
+    }
+
+    fn groups(&mut self, parts: &Parts) {
+        let mut patterns: HashMap<&str, usize> = HashMap::new();
+        for (index, group) in self.config.groups.iter().enumerate() {
+            let key = format!("groups[{index}].match");
+            if let Err(error) = group.r#match.parse::<GroupPattern>() {
+                self.report(&key, error.to_string());
+            }
+            if let Some(other) = patterns.insert(&group.r#match, index) {
+                self.report(&key, format!("groups[{other}] matches the same ids and comes first"));
+            }
+            if let Some(assignor) = &group.assignor
+                && !parts.assignors.contains(assignor)
+            {
+                let key = format!("groups[{index}].assignor");
+                let message =
+                    format!("{assignor:?} is refused: this broker has the assignors {}", parts.assignors.join(", "));
+                let near = nearest(assignor, parts.assignors.iter().map(String::as_str));
+                self.problems.push(Problem::new(&self.place(&key), key, message).nearest(near));
+            }
+        }
     }
 
     fn topics(&mut self, broker: &BrokerConfig) {

@@ -36,7 +36,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use watershed_controller::{ControllerError, ControllerHandle, CreateTopic};
 use watershed_metadata::configs::{BrokerConfig, ConfigError, GroupSettings};
-use watershed_metadata::{MetadataImage, Topic};
+use watershed_metadata::{MetadataImage, OFFSETS_TOPIC, Topic};
 use watershed_model::{BrokerId, Clock, ProducerId, TopicId};
 use watershed_protocol::ErrorCode;
 use watershed_storage::{LogStorage, StorageError};
@@ -252,23 +252,23 @@ impl Broker {
         Ok(opened)
     }
 
-    /// Creates a topic that a client asked for by name, with the defaults.
+    /// Creates a topic that a client asked for by name, with the defaults; one of the internal topics as it has to be.
     pub(crate) async fn auto_create(&self, name: &str) -> Result<(), ErrorCode> {
-        self.create_for_clients(CreateTopic::with_defaults(name)).await
-    }
-
-    /// Creates a topic that clients' requests need; that it exists already is success.
-    pub(crate) async fn create_for_clients(&self, topic: CreateTopic) -> Result<(), ErrorCode> {
         let _one = self.auto_create.lock().await;
-        let name = topic.name.clone();
         for _ in 0..AUTO_CREATE_TRIES {
-            if self.image().topic_by_name(&name).is_some() {
+            if self.image().topic_by_name(name).is_some() {
                 return Ok(());
             }
-            let mut replies = apis::each(self.controller.create_topics(vec![topic.clone()], false).await);
+            let wanted = match name {
+                OFFSETS_TOPIC => {
+                    CreateTopic::group_metadata(&self.config().settings().groups, self.image().broker_count())
+                }
+                _ => CreateTopic::with_defaults(name),
+            };
+            let mut replies = apis::each(self.controller.create_topics(vec![wanted], false).await);
             match replies.next() {
                 Some(Ok(_)) => {
-                    tracing::info!(topic = name, "created a topic that a client asked for");
+                    tracing::info!(topic = name, "created a topic that a client asked for (auto.create.topics.enable)");
                     return Ok(());
                 }
                 Some(Err(ControllerError::TopicAlreadyExists(_))) => {}

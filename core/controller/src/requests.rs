@@ -2,7 +2,8 @@
 //!
 //! These are the admin APIs' requests without their wire form. Replies to a list come in the list's order.
 
-use watershed_metadata::{Endpoint, FeatureRange};
+use watershed_metadata::configs::GroupSettings;
+use watershed_metadata::{Endpoint, FeatureRange, OFFSETS_TOPIC};
 use watershed_model::{BrokerId, ProducerId, TopicId};
 
 /// A topic to create (CreateTopics, and auto-creation).
@@ -21,6 +22,25 @@ pub struct CreateTopic {
 }
 
 impl CreateTopic {
+    /// The topic in which groups keep their state, as Kafka creates it; with as many replicas as the settings want
+    /// and `brokers` can hold.
+    #[must_use]
+    pub fn group_metadata(settings: &GroupSettings, brokers: usize) -> Self {
+        let config = |name: &str, value: String| (name.to_owned(), Some(value));
+        let brokers = i16::try_from(brokers).unwrap_or(i16::MAX).max(1);
+        Self {
+            name: OFFSETS_TOPIC.to_owned(),
+            partitions: settings.offsets_topic_partitions,
+            replication_factor: settings.offsets_topic_replication_factor.min(brokers),
+            assignments: Vec::new(),
+            configs: vec![
+                config("cleanup.policy", "compact".to_owned()),
+                config("compression.type", "producer".to_owned()),
+                config("segment.bytes", settings.offsets_topic_segment_bytes.to_string()),
+            ],
+        }
+    }
+
     /// A topic with the broker's default number of partitions and replicas.
     #[must_use]
     pub fn with_defaults(name: impl Into<String>) -> Self {

@@ -17,10 +17,12 @@ pub mod configs;
 mod delta;
 mod features;
 mod image;
+mod internal;
 mod record;
 
 pub use codec::{CodecError, decode_batch, encode_batch, encode_chunks};
 pub use delta::{Change, MetadataDelta};
 pub use features::{FeatureRange, METADATA_VERSION, METADATA_VERSION_LEVEL, supported_features};
 pub use image::{ApplyError, Broker, ConfigMap, MetadataImage, Partition, Topic};
+pub use internal::{OFFSETS_TOPIC, SHARE_STATE_TOPIC, TRANSACTIONS_TOPIC, is_internal_topic};
 pub use record::{BrokerRegistered, ConfigResource, Endpoint, MetadataRecord, PartitionRun, SecurityProtocol};

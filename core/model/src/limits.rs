@@ -41,6 +41,13 @@ pub const REPLAY_READ_BYTES: u32 = 1024 * 1024;
 /// The longest value a dynamic config may have, in bytes (Kafka's limit).
 pub const CONFIG_VALUE_BYTES_MAX: usize = 32_767;
 
+/// The longest group id for which configs may be set, in bytes (the longest text of Kafka's older formats).
+pub const GROUP_ID_BYTES_MAX: usize = 32_767;
+
+/// The longest pattern of group ids in the configuration, in characters besides `*`: its positions are the bits of one
+/// machine word.
+pub const GROUP_PATTERN_CHARS_MAX: usize = 127;
+
 /// How many producer ids a broker gets at a time (Kafka's block size).
 pub const PRODUCER_IDS_PER_BLOCK: i32 = 1_000;
 

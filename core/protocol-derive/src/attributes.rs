@@ -72,10 +72,7 @@ impl StructAttributes {
                 "api" => api = Some(value::<LitInt>(stream)?),
                 "versions" => versions = Some(Range::parse(&value(stream)?)?),
                 "flexible" => flexible = Some(Range::parse(&value(stream)?)?),
-                "kind" => {
-                    let text = value::<LitStr>(stream)?;
-                    kind = Some(text);
-                }
+                "kind" => kind = Some(value::<LitStr>(stream)?),
                 _ => {
                     return Err(Error::new(key.span(), "expected api, kind, versions, flexible or name"));
                 }

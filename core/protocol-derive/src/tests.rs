@@ -44,8 +44,11 @@ fn only_structs_with_a_whole_header_are_messages() {
     for (text, part_of_reason) in [
         (format!("{whole} struct ARequest {{}}"), ""),
         (format!("{whole} struct A {{}}"), "ends in Request"),
-        ("#[message(api = 1)] struct A {}".into(), "needs api, kind, versions and flexible"),
-        (whole.replace("request", "answer") + "struct A {}", "a \"request\" or a \"response\""),
+        ("#[message(api = 1)] struct A {}".into(), "needs kind, versions and flexible"),
+        (whole.replace("request", "answer") + "struct A {}", "a \"request\" or \"response\" with an api"),
+        (whole.replace("api = 1, ", "") + "struct ARequest {}", "with an api"),
+        (whole.replace("request", "data") + "struct A {}", "or \"data\" without"),
+        (whole.replace("api = 1, ", "").replace("request", "data") + "struct A {}", ""),
         ("enum A {}".into(), "is a struct"),
         ("struct A(i32);".into(), "has named fields"),
     ] {

@@ -17,7 +17,7 @@ from .common import BROKER_CONFIGS, NO_ID, UNKNOWN_ID, Broker  # noqa: E402, F40
 PARTS = (
     cluster.api_versions, cluster.hostile, topics.create_topics, cluster.metadata, topics.partitions, produce.produce,
     produce.idempotence, reading.list_offsets, reading.fetch, configs.describing,
-    configs.altering, configs.brokers, configs.listing, topics.removal, cluster.acls, cluster.quorum, cluster.features,
+    configs.altering, configs.brokers, configs.listing, configs.groups, topics.removal, cluster.acls, cluster.quorum, cluster.features,
     cluster.coordinators,
 )
 

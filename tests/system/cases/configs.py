@@ -139,6 +139,29 @@ def brokers(b):
         b.ask(f"DescribeConfigs of all brokers after it is {label}", "DescribeConfigs", 4, describe(4, "", ["message.max.bytes"], IncludeSynonyms=True))
 
 
+def groups(b):
+    """Configs of single groups: set, seen, listed, taken back."""
+    for label, changes in {
+        "a timeout": [("consumer.session.timeout.ms", 0, "50000")], "both": [("consumer.session.timeout.ms", 0, "46000"), ("consumer.heartbeat.interval.ms", 0, "6000")],
+        "too short": [("consumer.session.timeout.ms", 0, "44999")], "too long": [("consumer.session.timeout.ms", 0, "60001")], "too often": [("consumer.heartbeat.interval.ms", 0, "4999")],
+        "too rare": [("consumer.heartbeat.interval.ms", 0, "15001")], "no number": [("consumer.session.timeout.ms", 0, "soon")], "unknown": [("no.such", 0, "1")],
+        "append": [("consumer.session.timeout.ms", 2, "1")], "null": [("consumer.session.timeout.ms", 0, None)], "delete unknown": [("no.such", 1, None)],
+        "delete what is not set": [("consumer.session.timeout.ms", 1, None)],
+    }.items():
+        b.ask(f"IncrementalAlterConfigs of group g, {label}", "IncrementalAlterConfigs", 1, incremental("g", *changes, kind=32, validate=True))
+    b.ask("AlterConfigs of group g", "AlterConfigs", 2, full("g", [("consumer.session.timeout.ms", "50000")], True, kind=32))
+    b.ask("AlterConfigs of group g, bad", "AlterConfigs", 2, full("g", [("consumer.session.timeout.ms", "1")], True, kind=32))
+    source = lambda value: b.settle(lambda: next(config for config in b.connection.request("DescribeConfigs", 4, describe(32, "g"))["Results"][0]["Configs"]
+                                                 if config["Name"] == "consumer.session.timeout.ms")["ConfigSource"] == value)
+    b.ask("DescribeConfigs of group g, unset", "DescribeConfigs", 4, describe(32, "g", IncludeSynonyms=True))
+    b.ask("IncrementalAlterConfigs of group g", "IncrementalAlterConfigs", 1, incremental("g", ("consumer.session.timeout.ms", 0, "50000"), kind=32))
+    source(8)
+    b.ask("DescribeConfigs of group g, set", "DescribeConfigs", 4, describe(32, "g", IncludeSynonyms=True))
+    b.ask("ListConfigResources, groups", "ListConfigResources", 1, {"ResourceTypes": [32]})
+    b.ask("IncrementalAlterConfigs of group g, back", "IncrementalAlterConfigs", 1, incremental("g", ("consumer.session.timeout.ms", 1, None), kind=32))
+    source(5)
+
+
 def listing(b):
     for version in range(2):
         b.ask(f"ListConfigResources v{version}, topics", "ListConfigResources", version, {"ResourceTypes": [2]} if version else {})

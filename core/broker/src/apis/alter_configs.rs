@@ -6,7 +6,7 @@ use watershed_model::BrokerId;
 use watershed_protocol::ErrorCode;
 use watershed_protocol::messages::{alter_configs as plain, incremental_alter_configs as steps};
 
-use super::{Call, each};
+use super::{Call, each, is_internal};
 use crate::errors::controller_code;
 
 const TOPIC: i8 = 2;
@@ -143,7 +143,8 @@ fn operation(config: steps::AlterableConfig) -> Result<(String, ConfigOp), Refus
 fn keep_storage(call: &Call<'_>, target: &ConfigTarget, wanted: Option<Option<&str>>) -> Result<(), Refusal> {
     let (ConfigTarget::Topic(name), Some(wanted)) = (target, wanted) else { return Ok(()) };
     let image = call.broker.image();
-    let Some(topic) = image.topic_by_name(name) else { return Ok(()) };
+    // The controller has a rule of its own for internal topics.
+    let Some(topic) = image.topic_by_name(name).filter(|_| !is_internal(name)) else { return Ok(()) };
     let config = call.broker.config();
     let holds = call.broker.replicas().storage_of(topic, &config);
     let own = topic.configs().get(STORAGE_CONFIG);

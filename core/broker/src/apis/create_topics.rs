@@ -9,7 +9,7 @@ use watershed_protocol::messages::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
 
-use super::{Call, each, first_of_each};
+use super::{Call, each, first_of_each, is_internal};
 use crate::errors::controller_code;
 
 /// The first version whose reply describes the topic.
@@ -60,9 +60,13 @@ fn answer(call: &Call<'_>, topic: CreateTopic, reply: Result<CreatedTopic, Contr
     };
     if call.version >= DESCRIBED_SINCE {
         // The values that were sent are shown as they were sent, as in Kafka.
-        let sent: BTreeMap<String, String> =
+        let mut sent: BTreeMap<String, String> =
             topic.configs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        let entries = configs::describe_topic(&call.broker.config(), &sent).into_iter();
+        let config = call.broker.config();
+        if is_internal(&topic.name) {
+            sent.append(&mut configs::internal_topic_configs(&config));
+        }
+        let entries = configs::describe_topic(&config, &sent).into_iter();
         let one = |entry: configs::ConfigEntry| CreatableTopicConfigs {
             name: entry.name.to_owned(),
             value: sent.get(entry.name).cloned().or(entry.value).filter(|_| !entry.sensitive),

@@ -231,7 +231,4 @@ pub(crate) fn is_isolation_level(level: i8) -> bool {
 /// Where Kafka's tools look for the metadata log, which is no topic.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 
-/// Topics that only the broker itself writes.
-pub(crate) fn is_internal(name: &str) -> bool {
-    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
-}
+pub(crate) use watershed_metadata::is_internal_topic as is_internal;

@@ -17,10 +17,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
-use watershed_controller::CreateTopic;
 use watershed_coordinator::groups::{GroupReply, GroupRequest};
 use watershed_log::Mark;
-use watershed_metadata::{Change, MetadataDelta, MetadataImage, Topic};
+use watershed_metadata::{Change, MetadataDelta, MetadataImage, OFFSETS_TOPIC, Topic};
 use watershed_model::{BrokerId, Offset, TopicIdPartition};
 use watershed_protocol::ErrorCode;
 
@@ -41,9 +40,6 @@ macro_rules! reply {
     };
 }
 pub(crate) use reply;
-
-/// The topic that holds groups and offsets.
-pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// How long a request waits for a coordinator that is being loaded.
 const LOAD_PATIENCE: Duration = Duration::from_millis(250);
@@ -103,19 +99,7 @@ impl Groups {
         if broker.image().topic_by_name(OFFSETS_TOPIC).is_some() {
             return Ok(());
         }
-        let config = broker.config();
-        let settings = &config.settings().groups;
-        // Its replication factor is bounded by the brokers, of which there is one.
-        let topic = CreateTopic {
-            partitions: settings.offsets_topic_partitions,
-            configs: vec![
-                ("cleanup.policy".to_owned(), Some("compact".to_owned())),
-                ("compression.type".to_owned(), Some("producer".to_owned())),
-                ("segment.bytes".to_owned(), Some(settings.offsets_topic_segment_bytes.to_string())),
-            ],
-            ..CreateTopic::with_defaults(OFFSETS_TOPIC)
-        };
-        broker.create_for_clients(topic).await
+        broker.auto_create(OFFSETS_TOPIC).await
     }
 
     /// The broker that coordinates a group, once `__consumer_offsets` exists.

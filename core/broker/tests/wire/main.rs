@@ -4,6 +4,7 @@
 //! - `produce.rs`: when an acknowledgement may go out. `pipeline.rs`: what overlaps on a connection.
 //! - `fetch.rs`: the long poll and its limits. `sessions.rs`: fetch sessions.
 //! - `connections.rs`: limits, silence, the end. `offsets.rs`: the APIs about offsets and producer ids.
+//! - `configs.rs`: configs of groups and of the topic in which they keep their state.
 //! - `senders.rs`: frames that come in parts or not at all, answers that are not read.
 //! - `wrong.rs`: requests that are wrong in themselves.
 //! - `bad_days/`: the same broker on the disk backend, whose file system fills up, fails, stalls, or whose clock jumps.
@@ -13,6 +14,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_days;
+mod configs;
 mod connections;
 mod fetch;
 mod offsets;

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 
 use watershed_metadata::configs::{
-    BrokerConfig, ConfigError, ConfigKind, STORAGE_CONFIG, broker_config_def, group_config_def, topic_config_def,
-    topic_value, validate_broker_dynamic, validate_group_all, validate_topic_all,
+    BrokerConfig, ConfigError, ConfigKind, FLUSH_CONFIG, STORAGE_CONFIG, broker_config_def, group_config_def,
+    topic_config_def, topic_value, validate_broker_dynamic, validate_group_all, validate_topic_all,
 };
-use watershed_metadata::{ConfigMap, ConfigResource, MetadataImage, MetadataRecord};
-use watershed_model::limits::CONFIG_VALUE_BYTES_MAX;
+use watershed_metadata::{ConfigMap, ConfigResource, MetadataImage, MetadataRecord, is_internal_topic};
+use watershed_model::limits::{CONFIG_VALUE_BYTES_MAX, GROUP_ID_BYTES_MAX};
 
 use super::{Controller, Outcome, Work, duplicates, too_many};
 use crate::ControllerError::{InvalidConfig, InvalidRequest, UnknownTopic};
@@ -70,10 +70,12 @@ impl Controller {
 
     fn alter(&self, work: &mut Work, alteration: &IncrementalAlter) -> Result<(), ControllerError> {
         let (resource, before) = current(&work.image, &alteration.target)?;
+        let fixed = fixed_configs(&alteration.target, &before);
         let mut after = before.clone();
         for (name, op) in &alteration.ops {
             match op {
                 ConfigOp::Set(value) => drop(after.insert(name.clone(), value.clone())),
+                ConfigOp::Delete if fixed.contains_key(name) => return Err(stays(name)),
                 ConfigOp::Delete => drop(after.remove(name)),
                 ConfigOp::Append(items) | ConfigOp::Subtract(items) => {
                     let append = matches!(op, ConfigOp::Append(_));
@@ -85,6 +87,7 @@ impl Controller {
                 }
             }
         }
+        keep(&fixed, &mut after)?;
         self.change(work, resource, &before, &after)
     }
 
@@ -95,8 +98,9 @@ impl Controller {
             return Err(InvalidRequest(format!("Null value not supported for : {}", nulls.join(", "))));
         }
         let (resource, before) = current(&work.image, &replacement.target)?;
-        let after =
+        let mut after =
             replacement.configs.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
+        keep(&fixed_configs(&replacement.target, &before), &mut after)?;
         self.change(work, resource, &before, &after)
     }
 
@@ -216,6 +220,9 @@ fn current(image: &MetadataImage, target: &ConfigTarget) -> Result<(ConfigResour
         ConfigTarget::Group(group_id) if group_id.is_empty() => {
             Err(InvalidRequest("Default group resources are not allowed.".to_owned()))
         }
+        ConfigTarget::Group(group_id) if group_id.len() > GROUP_ID_BYTES_MAX => {
+            Err(InvalidRequest(format!("A group id of {} bytes is longer than {GROUP_ID_BYTES_MAX}.", group_id.len())))
+        }
         ConfigTarget::Group(group_id) => {
             Ok((ConfigResource::Group(group_id.clone()), image.group_configs(group_id).clone()))
         }
@@ -254,6 +261,27 @@ pub(super) fn check_sizes(configs: &ConfigMap) -> Result<(), ControllerError> {
 /// All of a topic's configs are valid together on this broker.
 pub(super) fn check_topic(broker: &BrokerConfig, configs: &ConfigMap) -> Result<(), ControllerError> {
     validate_topic_all(broker, configs).map_err(invalid)
+}
+
+/// The configs of an internal topic that it was created with and that never change; of any other resource none.
+fn fixed_configs(target: &ConfigTarget, configs: &ConfigMap) -> ConfigMap {
+    let internal = matches!(target, ConfigTarget::Topic(name) if is_internal_topic(name));
+    let fixed = |name: &String| internal && [STORAGE_CONFIG, FLUSH_CONFIG].contains(&name.as_str());
+    configs.iter().filter(|(name, _)| fixed(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Puts an internal topic's fixed configs where they were left out, and refuses other values.
+pub(super) fn keep(fixed: &ConfigMap, configs: &mut ConfigMap) -> Result<(), ControllerError> {
+    for (name, value) in fixed {
+        if configs.entry(name.clone()).or_insert_with(|| value.clone()).trim() != value {
+            return Err(stays(name));
+        }
+    }
+    Ok(())
+}
+
+fn stays(name: &str) -> ControllerError {
+    InvalidConfig(format!("{name} of an internal topic cannot be chosen: its records have to survive."))
 }
 
 /// A topic's records stay in the storage they were written to.

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod groups;
+mod configs;
 mod history;
+mod internal;
 
 use watershed_metadata::{
     ConfigResource, Endpoint, FeatureRange, MetadataImage, MetadataRecord, SecurityProtocol, supported_features,
@@ -294,144 +295,6 @@ fn topics_are_deleted_by_name_and_by_id() {
 }
 
 #[test]
-fn configs_change_one_by_one() {
-    let mut world = World::new(1);
-    world.create_one(topic("t", 1, 1)).unwrap();
-    let set = |value: &str| ConfigOp::Set(value.to_owned());
-    let append = |value: &str| ConfigOp::Append(value.to_owned());
-    let subtract = |value: &str| ConfigOp::Subtract(value.to_owned());
-    let long = "x".repeat(32_768);
-    // The operation, the key, and the value after it or the error.
-    let cases: [(&str, ConfigOp, Expected<Option<&str>>); 15] = [
-        ("retention.ms", set("1000"), Ok(Some("1000"))),
-        ("retention.ms", set("-5"), Err("InvalidConfig: ")),
-        (
-            "retention.ms",
-            append("1"),
-            Err("InvalidConfig: Can't APPEND to key retention.ms because its type is not LIST."),
-        ),
-        ("retention.ms", subtract("1"), Err("InvalidConfig: Can't SUBTRACT to key")),
-        ("retention.ms", ConfigOp::Delete, Ok(None)),
-        ("retention.ms", ConfigOp::Delete, Ok(None)),
-        ("no.such.key", set("1"), Err("InvalidConfig: Unknown topic config name")),
-        ("no.such.key", append("1"), Err("InvalidConfig: ")),
-        // The default is "delete": appending starts from it.
-        ("cleanup.policy", append(""), Err("InvalidConfig: ")),
-        ("cleanup.policy", append("compact,"), Ok(Some("delete,compact"))),
-        ("cleanup.policy", subtract("delete"), Ok(Some("compact"))),
-        ("cleanup.policy", set("everything"), Err("InvalidConfig: ")),
-        (
-            "watershed.storage",
-            set("memory"),
-            Err("InvalidConfig: watershed.storage of an existing topic cannot change"),
-        ),
-        ("watershed.storage", set("disk"), Ok(Some("disk"))),
-        (
-            "compression.type",
-            set(&long),
-            Err("InvalidConfig: The configuration value of compression.type cannot be added"),
-        ),
-    ];
-    for (name, op, expected) in cases {
-        let before = world.config("t", name).map(str::to_owned);
-        let reply = world.alter(ConfigTarget::Topic("t".to_owned()), name, op.clone());
-        let after = world.config("t", name);
-        match (reply, expected) {
-            (Ok(()), Ok(expected)) => assert_eq!(after, expected, "{op:?} {name}"),
-            (Err(error), Err(expected)) => {
-                assert!(told(&error).starts_with(expected), "{op:?} {name}: {}", told(&error));
-                assert_eq!(after, before.as_deref());
-            }
-            (reply, _) => panic!("{op:?} {name}: {reply:?}"),
-        }
-    }
-}
-
-#[test]
-fn a_resource_changes_as_a_whole_or_not_at_all() {
-    let mut world = World::new(1);
-    world.create_one(topic("t", 1, 1)).unwrap();
-    let target = || ConfigTarget::Topic("t".to_owned());
-    let ops = |ops: &[(&str, &str)]| -> Vec<(String, ConfigOp)> {
-        ops.iter().map(|(name, value)| ((*name).to_owned(), ConfigOp::Set((*value).to_owned()))).collect()
-    };
-    let ask = |world: &mut World, requests: &[IncrementalAlter]| {
-        let outcome = world.controller.incremental_alter_configs(&world.image, requests, false);
-        world
-            .commit(outcome)
-            .iter()
-            .map(|reply| reply.as_ref().map_or_else(told, |()| "ok".to_owned()))
-            .collect::<Vec<_>>()
-    };
-    // One bad value spoils its resource, not the other.
-    let bad = IncrementalAlter { target: target(), ops: ops(&[("retention.ms", "5"), ("segment.ms", "x")]) };
-    let good = IncrementalAlter { target: ConfigTarget::BrokerDefault, ops: vec![] };
-    let replies = ask(&mut world, &[bad, good]);
-    assert!(replies[0].starts_with("InvalidConfig: ") && replies[1] == "ok", "{replies:?}");
-    assert_eq!(world.config("t", "retention.ms"), None);
-    // Values that contradict each other.
-    let lags = ops(&[("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "5")]);
-    assert!(ask(&mut world, &[IncrementalAlter { target: target(), ops: lags }])[0].starts_with("InvalidConfig: "));
-    // The same key or resource twice.
-    let twice = ops(&[("retention.ms", "5"), ("retention.ms", "6")]);
-    let replies = ask(&mut world, &[IncrementalAlter { target: target(), ops: twice }]);
-    assert_eq!(replies, ["InvalidRequest: Error due to duplicate config keys"]);
-    let one = IncrementalAlter { target: target(), ops: ops(&[("retention.ms", "5")]) };
-    let replies = ask(&mut world, &[one.clone(), one]);
-    assert_eq!(replies, ["InvalidRequest: Each resource must appear at most once."; 2]);
-    // Resources that are not there.
-    let cases = [
-        (ConfigTarget::Topic("u".to_owned()), "UnknownTopic: "),
-        (ConfigTarget::Topic(String::new()), "InvalidRequest: Default topic resources are not allowed."),
-        (ConfigTarget::Topic("a/b".to_owned()), "InvalidTopic: "),
-        (ConfigTarget::Broker(BrokerId(9)), "UnknownBroker: "),
-        (ConfigTarget::Broker(BrokerId(-1)), "InvalidRequest: Invalid negative broker ID."),
-    ];
-    for (target, expected) in cases {
-        let replies = ask(&mut world, &[IncrementalAlter { target, ops: ops(&[("retention.ms", "5")]) }]);
-        assert!(replies[0].starts_with(expected), "{replies:?}");
-    }
-}
-
-#[test]
-fn replacing_configs_removes_what_is_not_named() {
-    let mut world = World::new(1);
-    world.create_one(with_config("t", "retention.ms", Some("1000"))).unwrap();
-    let request = |configs: &[(&str, Option<&str>)]| {
-        let configs = configs.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect();
-        [ReplaceConfigs { target: ConfigTarget::Topic("t".to_owned()), configs }]
-    };
-    let outcome = world.controller.replace_configs(&world.image, &request(&[("segment.ms", Some("60000"))]), false);
-    assert_eq!(outcome.records.len(), 2);
-    assert_eq!(world.commit(outcome), [Ok(())]);
-    assert_eq!((world.config("t", "retention.ms"), world.config("t", "segment.ms")), (None, Some("60000")));
-    let outcome = world.controller.replace_configs(&world.image, &request(&[("segment.ms", None)]), false);
-    assert_eq!(
-        told(outcome.reply[0].as_ref().unwrap_err()),
-        "InvalidRequest: Null value not supported for : segment.ms"
-    );
-    let outcome = world.controller.replace_configs(&world.image, &request(&[]), true);
-    assert_eq!((outcome.records.len(), outcome.reply), (0, vec![Ok(())]));
-}
-
-#[test]
-fn broker_configs_are_those_that_can_change_while_it_runs() {
-    let mut world = World::new(2);
-    let set = |value: &str| ConfigOp::Set(value.to_owned());
-    let default = || ConfigTarget::BrokerDefault;
-    world.alter(default(), "log.retention.ms", set("86400000")).unwrap();
-    world.alter(ConfigTarget::Broker(BrokerId(1)), "log.retention.ms", set("1000")).unwrap();
-    assert_eq!(world.image.broker_configs(None)["log.retention.ms"], "86400000");
-    assert_eq!(world.image.broker_configs(Some(BrokerId(1)))["log.retention.ms"], "1000");
-    for (name, value) in [("node.id", "7"), ("log.retention.ms", "soon"), ("no.such.key", "1")] {
-        let error = world.alter(default(), name, set(value)).unwrap_err();
-        assert!(matches!(error, ControllerError::InvalidRequest(_)), "{name}: {error}");
-    }
-    world.alter(ConfigTarget::Broker(BrokerId(1)), "log.retention.ms", ConfigOp::Delete).unwrap();
-    assert!(world.image.broker_configs(Some(BrokerId(1))).is_empty());
-}
-
-#[test]
 fn features_move_within_what_every_node_supports() {
     let range = |min, max| vec![FeatureRange { name: "f".to_owned(), min, max }];
     let mut world = World::new(0);
@@ -561,21 +424,4 @@ fn replicas_spread_over_brokers_and_racks() {
         partition.replicas.iter().for_each(|broker| holds[broker.0 as usize] += 1);
     }
     assert_eq!((leads, holds), ([10; 6], [30; 6]));
-}
-
-#[test]
-fn topic_configs_belong_to_the_topic_not_to_its_name() {
-    let mut world = World::new(1);
-    world.create_one(with_config("t", "retention.ms", Some("1000"))).unwrap();
-    let first = world.image.topic_by_name("t").unwrap().id();
-    let outcome = world.controller.delete_topics(&world.image, &[TopicRef::Name("t".to_owned())]);
-    world.commit(outcome).remove(0).unwrap();
-    world.create_one(topic("t", 1, 1)).unwrap();
-    assert_eq!(world.config("t", "retention.ms"), None);
-    let late = MetadataRecord::ConfigChanged {
-        resource: ConfigResource::Topic(first),
-        name: "retention.ms".to_owned(),
-        value: None,
-    };
-    assert!(world.image.apply_batch(&[late]).is_err());
 }

@@ -1,6 +1,7 @@
 //! Topics and partitions: create, grow, delete.
 
-use watershed_metadata::{ConfigResource, MetadataImage, MetadataRecord, PartitionRun};
+use watershed_metadata::configs::internal_topic_configs;
+use watershed_metadata::{ConfigResource, MetadataImage, MetadataRecord, PartitionRun, is_internal_topic};
 use watershed_model::limits::{PARTITIONS_PER_REQUEST_MAX, TOPIC_NAME_BYTES_MAX};
 use watershed_model::{BrokerId, LeaderEpoch, TopicId};
 
@@ -189,10 +190,14 @@ impl Controller {
                 nulls.join(",")
             )));
         }
-        let configs = topic.configs.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
-        configs::check_sizes(&configs)?;
-        configs::check_topic(&self.broker_config(image)?, &configs)?;
-        Ok(configs)
+        let mut all = topic.configs.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
+        configs::check_sizes(&all)?;
+        let broker = self.broker_config(image)?;
+        if is_internal_topic(&topic.name) {
+            configs::keep(&internal_topic_configs(&broker), &mut all)?;
+        }
+        configs::check_topic(&broker, &all)?;
+        Ok(all)
     }
 }
 

@@ -9,7 +9,7 @@
 //! Kafka's: the topic's own config, then this broker's dynamic config, then the cluster-wide dynamic default, then
 //! the file, then the built-in default (KIP-226).
 //!
-//! Next: `topic.rs` for [`TopicConfig`], `broker.rs` for [`BrokerConfig`], `group.rs` for [`GroupConfig`], `describe.rs` for what DescribeConfigs
+//! Next: `topic.rs` for [`TopicConfig`], `broker.rs` for [`BrokerConfig`], `group.rs` for [`GroupConfig`], `group_rules.rs` for the operator's rules, `describe.rs` for what DescribeConfigs
 //! answers, `topic_table.rs`, `broker_table.rs` and `group_table.rs` for the tables.
 
 mod broker;
@@ -18,8 +18,10 @@ mod def;
 mod describe;
 mod error;
 mod group;
+mod group_rules;
 mod group_settings;
 mod group_table;
+mod internal;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -37,7 +39,9 @@ pub use describe::{
 };
 pub use error::{ConfigError, nearest};
 pub use group::{GroupConfig, group_config_def, group_config_defs, validate_group_all};
+pub use group_rules::{Assignment, GroupPattern, GroupPatternError, GroupRule, GroupRules};
 pub use group_settings::{GroupSettings, MigrationPolicy};
+pub use internal::internal_topic_configs;
 pub use topic::{
     CleanupPolicy, CompressionType, Flush, TimestampType, TopicConfig, topic_value, validate_topic, validate_topic_all,
 };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+mod group_rules;
 mod groups;
 
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
