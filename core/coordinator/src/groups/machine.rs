@@ -122,6 +122,7 @@ impl StateMachine for GroupCoordinator {
     }
 
     fn loaded(&mut self, now: Now, out: &mut Output) {
+        self.is_loaded = true;
         let groups: Vec<_> = self.groups.keys().cloned().collect();
         for group_id in groups {
             match self.groups.get(&group_id) {

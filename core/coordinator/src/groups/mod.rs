@@ -32,9 +32,9 @@ use watershed_metadata::MetadataImage;
 use watershed_metadata::configs::GroupSettings;
 
 pub use assignor::Assignors;
-pub use classic::ClassicGroup;
+pub use classic::{ClassicGroup, ClassicState, Rebalance, RebalanceReason};
 pub use consumer::ConsumerGroup;
-pub use counters::GroupCounters;
+pub use counters::{BrokerAssignment, GroupCounters};
 pub use group::{CommitCheck, Committer, Group, GroupError, StaleCommitter};
 pub use offsets::{CommittedOffset, ExpirationBase, GroupOffsets, Offsets};
 pub use request::{GroupReply, GroupRequest, GroupTimer, GroupToken};
@@ -54,6 +54,8 @@ pub struct GroupCoordinator {
     groups: HashMap<Arc<str>, Group>,
     offsets: Offsets,
     counters: GroupCounters,
+    /// Records are those of its own events from now on.
+    is_loaded: bool,
 }
 
 impl fmt::Debug for GroupCoordinator {
@@ -74,6 +76,7 @@ impl GroupCoordinator {
             groups: HashMap::new(),
             offsets: Offsets::default(),
             counters: GroupCounters::default(),
+            is_loaded: false,
         }
     }
 
