@@ -81,3 +81,9 @@ pub const DECODED_MEMORY_PER_BYTE_MAX: usize = 16;
 
 /// What the arrays of a decoded message may take however short it is, in bytes.
 pub const DECODED_MEMORY_MIN: usize = 4096;
+
+/// The longest regular expression that a member of a consumer group may subscribe to, in bytes.
+pub const GROUP_REGEX_BYTES_MAX: usize = 4 * 1024;
+
+/// The most memory that such an expression may take once it is compiled, in bytes.
+pub const GROUP_REGEX_COMPILED_BYTES_MAX: usize = 1024 * 1024;

@@ -39,6 +39,14 @@ impl BrokerAssignment {
 /// Counts since the coordinator was loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupCounters {
+    /// Offsets that were committed.
+    pub offset_commits: u64,
+    /// Offsets that were deleted, on request or with their topic.
+    pub offset_deletions: u64,
+    /// Offsets that have expired.
+    pub offset_expirations: u64,
+    /// Rebalances of consumer groups that began, by what began them.
+    pub consumer_rebalances: BTreeMap<RebalanceReason, u64>,
     /// Rebalances of classic groups that began, by what began them.
     pub classic_rebalances: BTreeMap<RebalanceReason, u64>,
     /// Rebalances of classic groups that ended with an assignment or without members.
@@ -57,6 +65,10 @@ pub struct GroupCounters {
 impl GroupCounters {
     pub(super) fn classic_rebalance_began(&mut self, reason: RebalanceReason) {
         *self.classic_rebalances.entry(reason).or_default() += 1;
+    }
+
+    pub(super) fn consumer_rebalance_began(&mut self, reason: RebalanceReason) {
+        *self.consumer_rebalances.entry(reason).or_default() += 1;
     }
 
     pub(super) fn classic_rebalance_ended(&mut self, duration_ms: u64) {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use watershed_model::TopicId;
 use watershed_protocol::ErrorCode;
 
 use super::classic::ClassicGroup;
@@ -47,24 +46,6 @@ pub struct Committer<'a> {
     pub is_transactional: bool,
     /// The version of its request.
     pub version: i16,
-}
-
-/// What is left to check of a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CommitCheck {
-    /// Nothing.
-    Done,
-    /// The member's epoch is an older one: each partition must have been its own at that epoch (KIP-1251).
-    ByPartition(StaleCommitter),
-}
-
-/// A member of a consumer group that commits with an older epoch than its present one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StaleCommitter {
-    /// The member.
-    pub member_id: Arc<str>,
-    /// The epoch of the commit.
-    pub epoch: i32,
 }
 
 /// A group.
@@ -122,25 +103,10 @@ impl Group {
         }
     }
 
-    pub(super) fn check_commit(&self, committer: &Committer<'_>) -> Result<CommitCheck, GroupError> {
+    pub(super) fn check_commit(&self, committer: &Committer<'_>) -> Result<(), GroupError> {
         match self {
-            Self::Classic(group) => group.check_commit(committer).map(|()| CommitCheck::Done),
+            Self::Classic(group) => group.check_commit(committer),
             Self::Consumer(group) => group.check_commit(committer),
-        }
-    }
-
-    pub(super) fn check_commit_of(
-        &self,
-        check: &CommitCheck,
-        topic_id: TopicId,
-        topic: &str,
-        partition: i32,
-    ) -> Result<(), GroupError> {
-        match (self, check) {
-            (Self::Consumer(group), CommitCheck::ByPartition(committer)) => {
-                group.check_stale_commit(committer, topic_id, topic, partition)
-            }
-            (Self::Consumer(_), CommitCheck::Done) | (Self::Classic(_), _) => Ok(()),
         }
     }
 

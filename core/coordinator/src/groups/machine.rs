@@ -85,9 +85,9 @@ impl StateMachine for GroupCoordinator {
         self.classic_settled(token, outcome, now, out);
     }
 
-    fn metadata(&mut self, image: &Arc<MetadataImage>, now: Now, out: &mut Output) {
+    fn metadata(&mut self, image: &Arc<MetadataImage>, _now: Now, _out: &mut Output) {
         let before = std::mem::replace(&mut self.image, Arc::clone(image));
-        self.consumer_metadata_changed(&before, now, out);
+        self.consumer_metadata_changed(&before);
     }
 
     fn apply(&mut self, record: GroupRecord, position: Position) {

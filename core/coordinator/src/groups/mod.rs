@@ -24,18 +24,19 @@ mod offsets;
 mod protocol;
 mod request;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use watershed_metadata::MetadataImage;
-use watershed_metadata::configs::GroupSettings;
+use watershed_metadata::configs::{GroupRules, GroupSettings};
 
 pub use assignor::Assignors;
 pub use classic::{ClassicGroup, ClassicState, Rebalance, RebalanceReason};
-pub use consumer::ConsumerGroup;
+pub use consumer::{ConsumerGroup, ConsumerGroupState, ConsumerMember, Partitions};
 pub use counters::{BrokerAssignment, GroupCounters};
-pub use group::{CommitCheck, Committer, Group, GroupError, StaleCommitter};
+pub use group::{Committer, Group, GroupError};
 pub use offsets::{CommittedOffset, ExpirationBase, GroupOffsets, Offsets};
 pub use request::{GroupReply, GroupRequest, GroupTimer, GroupToken};
 
@@ -48,12 +49,19 @@ pub type Output = crate::runtime::Output<GroupCoordinator>;
 /// The groups and offsets of one partition of `__consumer_offsets`.
 pub struct GroupCoordinator {
     settings: Arc<GroupSettings>,
+    rules: Arc<GroupRules>,
     assignors: Arc<Assignors>,
     random: Random,
     image: Arc<MetadataImage>,
     groups: HashMap<Arc<str>, Group>,
     offsets: Offsets,
     counters: GroupCounters,
+    /// Assignments of a plugin that were replaced by the built-in's.
+    failed_assignments: Cell<u64>,
+    /// What the next epoch of a consumer group stands for.
+    rebalance_note: Option<(Arc<str>, Rebalance)>,
+    /// Counts the changes of the set of topics.
+    topics_version: i64,
     /// Records are those of its own events from now on.
     is_loaded: bool,
 }
@@ -67,15 +75,24 @@ impl fmt::Debug for GroupCoordinator {
 impl GroupCoordinator {
     /// An empty one.
     #[must_use]
-    pub fn new(settings: Arc<GroupSettings>, assignors: Arc<Assignors>, random: Random) -> Self {
+    pub fn new(
+        settings: Arc<GroupSettings>,
+        rules: Arc<GroupRules>,
+        assignors: Arc<Assignors>,
+        random: Random,
+    ) -> Self {
         Self {
             settings,
+            rules,
             assignors,
             random,
             image: Arc::default(),
             groups: HashMap::new(),
             offsets: Offsets::default(),
             counters: GroupCounters::default(),
+            failed_assignments: Cell::new(0),
+            rebalance_note: None,
+            topics_version: 0,
             is_loaded: false,
         }
     }

@@ -19,7 +19,7 @@ use watershed_model::{Clock, Offset, ProducerEpoch, ProducerId};
 use watershed_protocol::ErrorCode;
 
 use super::timers::Timers;
-use super::{Call, CoordinatorLog, Host, NewBatch, Now, Output, Position, RequestId, StateMachine, Write};
+use super::{Call, CoordinatorLog, Host, NewBatch, Now, Output, Position, RequestId, StateMachine, TimerChange, Write};
 
 /// What a batch needs beside its records' keys and values, in bytes: its header, and lengths for each record.
 const BATCH_OVERHEAD_BYTES: usize = 61;
@@ -313,10 +313,11 @@ impl<M: StateMachine> Coordinator<M> {
     fn carry_out(&self, core: &mut Core<M>, out: Output<M>, now: Now, own: &[RequestId]) {
         let Output { writes, atomic, producer, replies, timers, token, sends } = out;
         debug_assert!(sends.is_empty(), "this machine's host carries no requests");
-        for (timer, at) in timers {
-            match at {
-                Some(at) => core.timers.set(timer, at),
-                None => core.timers.cancel(&timer),
+        for (timer, change) in timers {
+            match change {
+                TimerChange::At(at_ms) => core.timers.set(timer, at_ms),
+                TimerChange::AtIfAbsent(at_ms) => core.timers.set_if_absent(timer, at_ms),
+                TimerChange::Cancelled => core.timers.cancel(&timer),
             }
         }
         let written = if writes.is_empty() { Ok(()) } else { self.write(core, writes, atomic, producer) };

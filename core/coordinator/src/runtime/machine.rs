@@ -57,13 +57,24 @@ pub struct Write<R> {
     pub apply: bool,
 }
 
+/// What becomes of a timer. Times are in [`Now::elapsed_ms`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerChange {
+    /// It fires then, whatever was set before.
+    At(u64),
+    /// It fires then, unless it is set already.
+    AtIfAbsent(u64),
+    /// It does not fire.
+    Cancelled,
+}
+
 /// What an event makes a machine say. The runtime hands over an empty one.
 pub struct Output<M: StateMachine + ?Sized> {
     pub(super) writes: Vec<Write<M::Record>>,
     pub(super) atomic: bool,
     pub(super) producer: Option<(ProducerId, ProducerEpoch)>,
     pub(super) replies: Vec<(RequestId, M::Reply)>,
-    pub(super) timers: Vec<(M::Timer, Option<u64>)>,
+    pub(super) timers: Vec<(M::Timer, TimerChange)>,
     pub(super) token: Option<M::Token>,
     pub(super) sends: Vec<M::Send>,
 }
@@ -110,12 +121,17 @@ impl<M: StateMachine + ?Sized> Output<M> {
 
     /// Sets a timer to fire at `at_ms` (in [`Now::elapsed_ms`]); replaces an earlier setting of the same timer.
     pub fn schedule(&mut self, timer: M::Timer, at_ms: u64) {
-        self.timers.push((timer, Some(at_ms)));
+        self.timers.push((timer, TimerChange::At(at_ms)));
+    }
+
+    /// The same, but a timer that is set already stays as it is.
+    pub fn schedule_if_absent(&mut self, timer: M::Timer, at_ms: u64) {
+        self.timers.push((timer, TimerChange::AtIfAbsent(at_ms)));
     }
 
     /// Takes a timer back; one that is not set is no error.
     pub fn cancel(&mut self, timer: M::Timer) {
-        self.timers.push((timer, None));
+        self.timers.push((timer, TimerChange::Cancelled));
     }
 
     /// Asks to be told ([`StateMachine::settled`]) when the records of this event are durable, or why they are not.
@@ -126,6 +142,17 @@ impl<M: StateMachine + ?Sized> Output<M> {
     /// Asks to send a request to another coordinator or partition.
     pub fn send(&mut self, request: M::Send) {
         self.sends.push(request);
+    }
+
+    /// Says all that was said in `other` as well, after what was said here.
+    pub fn append(&mut self, other: Self) {
+        self.writes.extend(other.writes);
+        self.atomic &= other.atomic;
+        self.producer = other.producer.or(self.producer);
+        self.replies.extend(other.replies);
+        self.timers.extend(other.timers);
+        self.token = other.token.or(self.token.take());
+        self.sends.extend(other.sends);
     }
 
     /// The records so far.
@@ -140,9 +167,9 @@ impl<M: StateMachine + ?Sized> Output<M> {
         &self.replies
     }
 
-    /// The timers set (with their time) and taken back (without) so far, in order.
+    /// What was said of timers so far, in order.
     #[must_use]
-    pub fn timers(&self) -> &[(M::Timer, Option<u64>)] {
+    pub fn timers(&self) -> &[(M::Timer, TimerChange)] {
         &self.timers
     }
 

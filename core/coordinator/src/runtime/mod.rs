@@ -16,5 +16,5 @@ mod timers;
 
 pub use coordinator::{Coordinator, Replied, Replies};
 pub use load::{LoadError, Loader};
-pub use machine::{Call, Now, Output, Position, RequestId, StateMachine, Write};
+pub use machine::{Call, Now, Output, Position, RequestId, StateMachine, TimerChange, Write};
 pub use ports::{CoordinatorLog, Host, NewBatch};

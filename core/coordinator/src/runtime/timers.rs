@@ -33,6 +33,12 @@ impl<T: Clone + Ord> Timers<T> {
         self.by_time.insert(key, name);
     }
 
+    pub(super) fn set_if_absent(&mut self, name: T, at_ms: u64) {
+        if !self.by_name.contains_key(&name) {
+            self.set(name, at_ms);
+        }
+    }
+
     pub(super) fn cancel(&mut self, name: &T) {
         if let Some(key) = self.by_name.remove(name) {
             self.by_time.remove(&key);

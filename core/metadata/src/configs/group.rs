@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::broker::{BrokerConfig, BrokerSettings};
+use super::broker::BrokerConfig;
 use super::def::ConfigKind::Int;
 use super::def::{ConfigDef, Rule, same};
 use super::error::{ConfigError, nearest};
+use super::group_settings::GroupSettings;
 
 const SESSION_TIMEOUT: &str = "consumer.session.timeout.ms";
 const HEARTBEAT_INTERVAL: &str = "consumer.heartbeat.interval.ms";
@@ -56,17 +57,16 @@ pub struct GroupConfig {
 }
 
 impl GroupConfig {
-    /// The configuration of a group with these configs of its own on this broker.
+    /// The configuration of a group with these configs of its own, on a broker with these settings.
     ///
     /// As in Kafka, a value that was allowed when it was set holds although the broker has narrower bounds since. A
     /// stored value that cannot be read (written by a newer version) counts as not set.
     #[must_use]
-    pub fn resolve(broker: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Self {
+    pub fn resolve(groups: &GroupSettings, overrides: &BTreeMap<String, String>) -> Self {
         let own = |name: &str| {
             let value = group_config_def(name)?.parse(overrides.get(name)?).ok()?;
             i32::try_from(value.number()).ok()
         };
-        let BrokerSettings { groups, .. } = broker.settings();
         Self {
             consumer_session_timeout_ms: own(SESSION_TIMEOUT).unwrap_or(groups.consumer_session_timeout_ms),
             consumer_heartbeat_interval_ms: own(HEARTBEAT_INTERVAL).unwrap_or(groups.consumer_heartbeat_interval_ms),
@@ -81,7 +81,7 @@ impl GroupConfig {
 pub fn validate_group_all(broker: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Result<(), Vec<ConfigError>> {
     let mut errors: Vec<_> =
         overrides.iter().filter_map(|(name, value)| validate_group(broker, name, value).err()).collect();
-    let config = GroupConfig::resolve(broker, overrides);
+    let config = GroupConfig::resolve(&broker.settings().groups, overrides);
     let (timeout, interval) = (config.consumer_session_timeout_ms, config.consumer_heartbeat_interval_ms);
     if errors.is_empty() && timeout <= interval {
         let problem = format!("{timeout} is not more than {interval}");

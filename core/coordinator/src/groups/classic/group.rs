@@ -117,6 +117,11 @@ impl ClassicGroup {
         }
     }
 
+    /// Takes the place of another group, which is back if this one cannot be written down.
+    pub(in crate::groups) fn stands_for(&mut self, before: Group) {
+        self.replaces = Some(Box::new(before));
+    }
+
     /// The state.
     #[must_use]
     pub fn state(&self) -> ClassicState {

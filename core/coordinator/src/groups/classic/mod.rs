@@ -35,7 +35,9 @@ pub(in crate::groups) use member::{ClassicMember, ClassicProtocol, Waiting};
 pub use rebalance_info::{Rebalance, RebalanceReason};
 pub use state::ClassicState;
 
-use super::{Group, GroupCoordinator, GroupCounters, GroupSettings, GroupTimer, GroupToken, Output, Random};
+use watershed_metadata::configs::GroupSettings;
+
+use super::{Group, GroupCoordinator, GroupCounters, GroupTimer, GroupToken, Output, Random};
 use crate::runtime::Now;
 
 /// What a step of a classic group works with beside the group.

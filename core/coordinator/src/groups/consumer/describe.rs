@@ -28,7 +28,7 @@ impl GroupCoordinator {
     }
 
     fn describe_consumer_group(&self, group: &ConsumerGroup) -> DescribedGroup {
-        let rule = self.settings.rules.rule_for(&group.group_id);
+        let rule = self.rules.rule_for(&group.group_id);
         let ruled = rule.and_then(|rule| rule.assignor.clone());
         DescribedGroup {
             group_id: group.group_id.to_string(),

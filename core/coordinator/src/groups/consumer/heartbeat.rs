@@ -23,15 +23,6 @@ use crate::runtime::{Call, Now};
 /// From this version on the client makes the member's id.
 const CLIENT_MAKES_ID_SINCE: i16 = 1;
 
-/// What a heartbeat changes about a member's subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SubscriptionChange {
-    /// Nothing.
-    None,
-    /// Something.
-    Changed,
-}
-
 /// A member before and after what it says now.
 pub(super) struct Update<'a> {
     pub(super) group: &'a ConsumerGroup,
@@ -49,7 +40,6 @@ pub(super) struct Updated {
     pub(super) is_rebalance: bool,
     /// The metadata was looked at.
     pub(super) is_refreshed: bool,
-    pub(super) has_subscription_changed: bool,
 }
 
 impl GroupCoordinator {
@@ -139,18 +129,12 @@ impl GroupCoordinator {
         }
         let names_changed = after.about.topics != before.about.topics;
         let (resolved, regex_changed) = self.update_regular_expressions(group, before, after, now, out)?;
+        let is_resolved_anew = resolved.is_some();
         // From here on the group is seen with the regular expressions as they are now.
-        let mut seen;
-        let group = match resolved {
-            Some(resolved) => {
-                seen = (*group).clone();
-                seen.resolved = resolved;
-                &seen
-            }
-            None => *group,
-        };
+        let seen = resolved.map(|resolved| ConsumerGroup { resolved, ..(*group).clone() });
+        let group = seen.as_ref().unwrap_or(group);
         let mut epoch = group.epoch;
-        let must_bump = epoch == 0 || names_changed || regex_changed;
+        let must_bump = epoch == 0 || names_changed || regex_changed || is_resolved_anew;
         let is_due = must_bump || now.elapsed_ms >= group.refresh.at_ms || group.epoch < group.refresh.epoch;
         if is_due {
             let hash = self.metadata_hash(&self.topics_of(group, &[], Some(after)));
@@ -183,7 +167,7 @@ impl GroupCoordinator {
                 }
             }
         }
-        Ok(Updated { member, is_rebalance: epoch > update.group.epoch, is_refreshed: is_due, has_subscription_changed })
+        Ok(Updated { member, is_rebalance: epoch > update.group.epoch, is_refreshed: is_due })
     }
 
     pub(super) fn keep_consumer_session(

@@ -60,7 +60,7 @@ impl GroupCoordinator {
 
     /// The operator's rule decides; without one the members vote, and without votes the operator's list begins with the default.
     pub(super) fn assignor_of(&self, group: &ConsumerGroup, updated: &ConsumerMember) -> String {
-        let rule = self.settings.rules.rule_for(&group.group_id);
+        let rule = self.rules.rule_for(&group.group_id);
         if let Some(name) = rule.and_then(|rule| rule.assignor.as_ref()) {
             return name.clone();
         }

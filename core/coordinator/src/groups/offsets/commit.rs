@@ -13,21 +13,12 @@ use watershed_protocol::messages::txn_offset_commit::{
 };
 
 use super::tombstone;
-use crate::groups::group::{CommitCheck, Committer};
-use crate::groups::{GroupCoordinator, GroupError, GroupReply, Output};
+use crate::groups::{Committer, GroupCoordinator, GroupError, GroupReply, Output};
 use crate::records::{GroupRecord, OffsetCommitKey, OffsetCommitValue};
 use crate::runtime::{Call, Now};
 
 /// From this version on an unknown group is told as such; older clients expect another code.
 const GROUP_NOT_FOUND_SINCE: i16 = 9;
-
-/// One partition of a commit.
-struct Commit<'a> {
-    topic: &'a str,
-    topic_id: TopicId,
-    partition: i32,
-    value: OffsetCommitValue,
-}
 
 impl GroupCoordinator {
     pub(in crate::groups) fn commit_offsets(
@@ -46,10 +37,9 @@ impl GroupCoordinator {
         };
         let not_found =
             if call.version >= GROUP_NOT_FOUND_SINCE { ErrorCode::GroupIdNotFound } else { ErrorCode::IllegalGeneration };
-        let check = match self.check_commit(&request.group_id, &committer, not_found, now) {
-            Ok(check) => check,
-            Err(error) => return out.reply(call.id, GroupReply::OffsetCommit(refused(&request, error.code))),
-        };
+        if let Err(error) = self.check_commit(&request.group_id, &committer, not_found, now) {
+            return out.reply(call.id, GroupReply::OffsetCommit(refused(&request, error.code)));
+        }
         self.keep_classic_session(&request.group_id, &request.member_id, now, out);
         let expire_timestamp = match request.retention_time_ms {
             -1 => -1,
@@ -69,12 +59,8 @@ impl GroupCoordinator {
                     expire_timestamp,
                     topic_id: topic.topic_id,
                 };
-                let (topic_id, partition) = (topic.topic_id, partition.partition_index);
-                let commit = Commit { topic: &topic.name, topic_id, partition, value };
-                let error_code = match self.accept(&request.group_id, &check, commit, &mut records) {
-                    Ok(code) => code.into(),
-                    Err(error) => return out.reply(call.id, GroupReply::OffsetCommit(refused(&request, error.code))),
-                };
+                let partition = partition.partition_index;
+                let error_code = self.accept(&request.group_id, &topic.name, partition, value, &mut records).into();
                 partitions.push(OffsetCommitResponsePartition { partition_index: partition, error_code });
             }
             topics.push(OffsetCommitResponseTopic { name: topic.name.clone(), topic_id: topic.topic_id, partitions });
@@ -102,13 +88,10 @@ impl GroupCoordinator {
             ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
             code => code,
         };
-        let check = match self.check_commit(&request.group_id, &committer, ErrorCode::IllegalGeneration, now) {
-            Ok(check) => check,
-            Err(error) => {
-                let response = refused_in_transaction(&request, for_producers(error));
-                return out.reply(call.id, GroupReply::TxnOffsetCommit(response));
-            }
-        };
+        if let Err(error) = self.check_commit(&request.group_id, &committer, ErrorCode::IllegalGeneration, now) {
+            let response = refused_in_transaction(&request, for_producers(error));
+            return out.reply(call.id, GroupReply::TxnOffsetCommit(response));
+        }
         let mut topics = Vec::with_capacity(request.topics.len());
         let mut records = Vec::new();
         for topic in &request.topics {
@@ -123,14 +106,7 @@ impl GroupCoordinator {
                     topic_id: TopicId::ZERO,
                 };
                 let partition = partition.partition_index;
-                let commit = Commit { topic: &topic.name, topic_id: TopicId::ZERO, partition, value };
-                let error_code = match self.accept(&request.group_id, &check, commit, &mut records) {
-                    Ok(code) => code.into(),
-                    Err(error) => {
-                        let response = refused_in_transaction(&request, for_producers(error));
-                        return out.reply(call.id, GroupReply::TxnOffsetCommit(response));
-                    }
-                };
+                let error_code = self.accept(&request.group_id, &topic.name, partition, value, &mut records).into();
                 partitions.push(TxnOffsetCommitResponsePartition { partition_index: partition, error_code });
             }
             topics.push(TxnOffsetCommitResponseTopic { name: topic.name.clone(), partitions });
@@ -147,7 +123,7 @@ impl GroupCoordinator {
         committer: &Committer<'_>,
         not_found: ErrorCode,
         now: Now,
-    ) -> Result<CommitCheck, GroupError> {
+    ) -> Result<(), GroupError> {
         match self.groups.get(group_id) {
             Some(group) => group.check_commit(committer),
             // An admin client, or a consumer without a group: its first commit makes a group that only holds offsets.
@@ -156,27 +132,21 @@ impl GroupCoordinator {
         }
     }
 
-    /// Adds the record of one partition's offset; the code to answer, or the error of the whole request.
+    /// Adds the record of one partition's offset, unless it is refused.
     fn accept(
         &self,
         group_id: &str,
-        check: &CommitCheck,
-        commit: Commit<'_>,
+        topic: &str,
+        partition: i32,
+        value: OffsetCommitValue,
         records: &mut Vec<GroupRecord>,
-    ) -> Result<ErrorCode, GroupError> {
-        if self.is_too_long(&commit.value.metadata) {
-            return Ok(ErrorCode::OffsetMetadataTooLarge);
+    ) -> ErrorCode {
+        if self.is_too_long(&value.metadata) {
+            return ErrorCode::OffsetMetadataTooLarge;
         }
-        if let (CommitCheck::ByPartition(_), Some(group)) = (check, self.groups.get(group_id)) {
-            group.check_commit_of(check, commit.topic_id, commit.topic, commit.partition)?;
-        }
-        let key = OffsetCommitKey {
-            group: group_id.to_owned(),
-            topic: commit.topic.to_owned(),
-            partition: commit.partition,
-        };
-        records.push(GroupRecord::OffsetCommit { key, value: Some(commit.value) });
-        Ok(ErrorCode::None)
+        let key = OffsetCommitKey { group: group_id.to_owned(), topic: topic.to_owned(), partition };
+        records.push(GroupRecord::OffsetCommit { key, value: Some(value) });
+        ErrorCode::None
     }
 
     /// Kafka counts Java's characters.

@@ -149,7 +149,7 @@ fn group_settings_are_described_but_not_changed_at_run_time() {
 fn a_groups_config_is_its_own_or_the_brokers() {
     let broker = broker(&[("group.consumer.heartbeat.interval.ms", "6000")]);
     let resolve = |pairs: &[(&str, &str)]| {
-        let config = GroupConfig::resolve(&broker, &map(pairs));
+        let config = GroupConfig::resolve(&broker.settings().groups, &map(pairs));
         (config.consumer_session_timeout_ms, config.consumer_heartbeat_interval_ms)
     };
     assert_eq!(resolve(&[]), (45_000, 6_000));
