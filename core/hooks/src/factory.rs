@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::Partitioner;
+use crate::{Assignor, Partitioner};
 
 /// A plugin's own settings: the table `config` of its entry in the configuration file, as JSON.
 pub type Settings = Map<String, Value>;
@@ -58,6 +58,8 @@ impl fmt::Debug for Environment {
 pub enum Hook {
     /// Serves the hook `partitioner`.
     Partitioner(Box<dyn Partitioner>),
+    /// Serves the hook `assignor`.
+    Assignor(Box<dyn Assignor>),
 }
 
 impl Hook {
@@ -66,6 +68,7 @@ impl Hook {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Partitioner(_) => "partitioner",
+            Self::Assignor(_) => "assignor",
         }
     }
 }

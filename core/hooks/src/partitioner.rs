@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::Batch;
+use crate::{Batch, Failure};
 
 /// What a partitioner says of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,17 +11,6 @@ pub enum Choice {
     Partition(u32),
     /// Nothing: whoever sent the record decides (for Kafka's clients: their own partitioner).
     ClientStands,
-}
-
-/// A hook that could not answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The same question may be answered later: the caller sends the batch again.
-    #[error("{0}")]
-    Retriable(String),
-    /// It never will be: the batch is refused.
-    #[error("{0}")]
-    Permanent(String),
 }
 
 /// Decides which partition each record of a batch belongs to.
@@ -36,7 +25,8 @@ pub trait Partitioner: Send {
     /// Appends one [`Choice`] a record, in the records' order, to `choices` (which is empty), each below `partitions`.
     ///
     /// # Errors
-    /// [`Failure`]; what was appended is ignored then.
+    /// [`Failure`]; what was appended is ignored then. The sender sends the batch again after [`Failure::Retriable`]; after
+    /// [`Failure::Permanent`] the batch is refused.
     fn partition(
         &mut self,
         batch: &Batch<'_>,
