@@ -58,6 +58,7 @@ ALLOWED = [
     (r"Produce, (append time by the client|equal deltas|delta 3 alone|negative delta)", r".*",
      "Kafka stores uncompressed records with offsets and times of the client's choice; ours refuses them"),
     (r".*Config.*(of type (client metrics|logger)|types \[8\]).*", r".*", "metrics subscriptions and loggers have configs when they are there"),
+    (r"DescribeConfigs of the broker", r".*\[group.coordinator.rebalance.protocols\].*", "streams groups are not served"),
     (r"DescribeConfigs of (type )?group.*", r".*.Configs\[(share|streams)\..*", "share and streams groups are not served"),
     (r"IncrementalAlterConfigs, throttled replicas", r".*", "there is no replication to throttle yet"),
     (r"IncrementalAlterConfigs .*broker.*(bad retention|a topic's name for it|name '')", r".*",

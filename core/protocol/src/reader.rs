@@ -58,6 +58,11 @@ impl Reader {
         DecodeError::new((self.message, self.version), (self.owner, self.field), self.pos, kind)
     }
 
+    /// Says which version follows, where the bytes themselves tell it; for errors.
+    pub(crate) fn begin(&mut self, version: i16) {
+        self.version = version;
+    }
+
     /// The error for a version that does not exist.
     #[must_use]
     pub fn unsupported_version(&self) -> DecodeError {

@@ -203,7 +203,8 @@ pub trait Stored: Wire + Fields + Default {
     /// If the version does not exist or the bytes are not such a value.
     fn decode_stored(bytes: Bytes) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes, Self::NAME, 0);
-        let version = i16::read(&mut reader, Context::new(0, false))?;
+        let version = reader.i16()?;
+        reader.begin(version);
         if !Self::VERSIONS.contains(version) {
             return Err(reader.unsupported_version());
         }

@@ -14,9 +14,10 @@ use watershed_protocol::messages::fetch::{
 };
 use watershed_protocol::messages::list_offsets as lo;
 use watershed_protocol::messages::*;
+use watershed_protocol::messages::{offset_commit as oc, offset_fetch as of};
 use watershed_protocol::{
     ApiKey, Context, DecodeErrorKind, EncodeErrorKind, ErrorCode, Message, NullableWire, Piece, Reader, Records,
-    RequestHeader, ResponseHeader, StrBytes, Wire, Writer, encode_request, encode_response,
+    RequestHeader, ResponseHeader, Stored, StrBytes, Wire, Writer, encode_request, encode_response,
 };
 
 const OLD: Context = Context::new(0, false);
@@ -377,6 +378,83 @@ fn a_page_of_topics_as_java_writes_it() {
         "000000010200000274000000000000000100000000000000020002000000000000000000010000000202000000010
          20000000100010100800000000001037432000000040000",
     );
+}
+
+#[test]
+fn commits_and_fetches_of_offsets_by_topic_id_as_java_writes_them() {
+    let partition = oc::OffsetCommitRequestPartition {
+        partition_index: 3,
+        committed_offset: 42,
+        committed_leader_epoch: 7,
+        committed_metadata: Some("note".into()),
+    };
+    let plain = oc::OffsetCommitRequestPartition { partition_index: 4, committed_offset: 43, ..Default::default() };
+    let topic =
+        oc::OffsetCommitRequestTopic { topic_id: uuid(1, 2), partitions: vec![partition, plain], ..Default::default() };
+    let commit = OffsetCommitRequest {
+        group_id: "g".into(),
+        generation_id_or_member_epoch: 5,
+        member_id: "m".into(),
+        group_instance_id: Some("i".into()),
+        topics: vec![topic],
+        ..Default::default()
+    };
+    java(
+        &commit,
+        10,
+        "026700000005026d026902000000000000000100000000000000020300000003000000000000002a0000000705
+         6e6f74650000000004000000000000002bffffffff00000000",
+    );
+    let topics =
+        of::OffsetFetchRequestTopics { topic_id: uuid(1, 2), partition_indexes: vec![0, 3], ..Default::default() };
+    let of_member = of::OffsetFetchRequestGroup {
+        group_id: "g".into(),
+        member_id: Some("m".into()),
+        member_epoch: 5,
+        topics: Some(vec![topics]),
+    };
+    let all = of::OffsetFetchRequestGroup { group_id: "h".into(), ..Default::default() };
+    let fetch = OffsetFetchRequest { groups: vec![of_member, all], require_stable: true, ..Default::default() };
+    java(
+        &fetch,
+        10,
+        "030267026d000000050200000000000000010000000000000002030000000000000003000002680
+         0ffffffff00000100",
+    );
+}
+
+/// Something that is stored; from version 2 on flexible.
+#[derive(Clone, Debug, PartialEq, watershed_protocol_derive::Message)]
+#[message(kind = "data", versions = "1-2", flexible = "2+")]
+struct Note {
+    #[field(versions = "0+")]
+    text: String,
+    #[field(versions = "2+", tag = 0, tagged = "2+", ignorable)]
+    number: i32,
+}
+
+#[test]
+fn what_is_stored_begins_with_its_version() {
+    let note = Note { text: "a".to_owned(), number: 5 };
+    let old = Note { number: 0, ..note.clone() };
+    for (version, text, decoded) in
+        [(1, "0001 0001 61", &old), (2, "0002 02 61 01 00 04 00000005", &note), (2, "0002 02 61 00", &old)]
+    {
+        assert_eq!(Note::decode_stored(hex(text)).unwrap(), *decoded);
+        assert_eq!(decoded.encode_stored(version, 0).unwrap(), hex(text));
+        assert_eq!(Note::decode_stored(hex(&format!("{text} ff"))).unwrap(), *decoded, "what follows is ignored");
+    }
+    assert_eq!(note.encode_stored(1, 0).unwrap(), hex("0001 0001 61"));
+    for version in [0, 3] {
+        assert_eq!(*note.encode_stored(version, 0).unwrap_err().kind(), EncodeErrorKind::UnsupportedVersion);
+        let error = Note::decode_stored(hex(&format!("000{version} 0001 61"))).unwrap_err();
+        assert_eq!(*error.kind(), DecodeErrorKind::UnsupportedVersion);
+    }
+    for text in ["", "00", "0001", "0001 0002 61", "0001 7fff 61", "0002 ffffffff0f 61", "0001 ffff"] {
+        assert!(Note::decode_stored(hex(text)).is_err(), "{text}");
+    }
+    let error = Note::decode_stored(hex("0002 05 61")).unwrap_err();
+    assert_eq!(error.to_string(), "Note v2, Note.text, at byte 3: 4 bytes are needed, 1 remain");
 }
 
 #[test]

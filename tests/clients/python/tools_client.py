@@ -146,6 +146,16 @@ def configs(t):
         has(config_command(t, "--describe", "--all"), r"max\.message\.bytes=1048588 sensitive=false synonyms=\{DEFAULT_CONFIG:",
             r"retention\.ms=-1 sensitive=false synonyms=\{DYNAMIC_TOPIC_CONFIG:retention\.ms=-1")
     P.check("configs", "kafka-configs --alter --delete-config, --describe --all", delete)
+
+    def group():
+        name = "consumer.session.timeout.ms"
+        config = lambda *args: tool("kafka.admin.ConfigCommand", "--entity-type", "groups", "--entity-name", f"{t}-group", *args)
+        has(config("--alter", "--add-config", f"{name}=50000"), "Completed updating config")
+        has(config("--describe", "--all"), rf"{re.escape(name)}=50000 sensitive=false synonyms=\{{DYNAMIC_GROUP_CONFIG:")
+        has(config("--alter", "--delete-config", name), "Completed updating config")
+        has(config("--describe", "--all"), rf"{re.escape(name)}=45000 sensitive=false synonyms=\{{DEFAULT_CONFIG:")
+    if NEW:
+        P.check("configs", "kafka-configs of a group", group)
     P.check("configs", "kafka-configs --describe of the broker", lambda: has(
         tool("kafka.admin.ConfigCommand", "--entity-type", "brokers", "--describe", "--all", "--entity-name",
              raw("Metadata", 12, {"Topics": []})["Brokers"][0]["NodeId"]), r"(?m)^  [a-z.]+=.* sensitive=(true|false) synonyms="))

@@ -10,7 +10,8 @@ mod tests;
 mod values;
 
 use bytes::Bytes;
-use watershed_protocol::{DecodeError, Stored};
+use watershed_model::TopicId;
+use watershed_protocol::{DecodeError, EncodeError, Stored};
 
 pub use keys::{GroupKey, MemberKey, OffsetCommitKey, RegularExpressionKey};
 pub use values::{
@@ -45,8 +46,13 @@ const CONSUMER_GROUP_VERSION: i16 = 0;
 
 /// What an offset's key takes beside its texts, in bytes: kind, two lengths, partition.
 const OFFSET_KEY_BYTES: usize = 2 + 2 + 2 + 4;
-/// The most that an offset's value takes beside its text: version, offset, epoch, length, time, tagged topic id.
-const OFFSET_VALUE_BYTES: usize = 2 + 8 + 4 + 5 + 8 + 20;
+/// What an offset's value takes beside its text and the text's length, in bytes: version, offset, epoch, time, number of tagged
+/// fields.
+const OFFSET_VALUE_BYTES: usize = 2 + 8 + 4 + 8 + 1;
+/// What its topic id adds: tag, size, id.
+const OFFSET_TOPIC_ID_BYTES: usize = 1 + 1 + 16;
+/// The same for an offset that expires: version, offset, length, time, time of expiry.
+const OFFSET_VALUE_EXPIRES_BYTES: usize = 2 + 8 + 2 + 8 + 8;
 /// Room to begin with for everything else.
 const CAPACITY: usize = 128;
 
@@ -74,7 +80,7 @@ pub enum GroupRecord {
         /// The epoch.
         value: Option<ConsumerGroupMetadataValue>,
     },
-    /// Of older brokers.
+    /// The partitions a consumer group knew of; Kafka before 4.1 kept them.
     ConsumerGroupPartitionMetadata {
         /// The group.
         group_id: String,
@@ -128,51 +134,55 @@ pub enum GroupRecord {
 
 impl GroupRecord {
     /// The record's key and value.
-    #[must_use]
-    pub fn encode(&self) -> (Bytes, Option<Bytes>) {
-        match self {
+    ///
+    /// # Errors
+    /// If a text is longer than 32767 bytes. No text of a request is, but what is made of several (a member's id begins with the
+    /// client's) may be.
+    pub fn encode(&self) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+        Ok(match self {
             Self::OffsetCommit { key, value } => {
                 let capacity = OFFSET_KEY_BYTES + key.group.len() + key.topic.len();
-                (stored(key, kind::OFFSET_COMMIT, capacity), value.as_ref().map(offset_value))
+                let key = key.encode_stored(kind::OFFSET_COMMIT, capacity)?;
+                (key, value.as_ref().map(offset_value).transpose()?)
             }
             Self::GroupMetadata { group_id, value } => {
-                (group_key(kind::GROUP_METADATA, group_id), at(GROUP_METADATA_VERSION, value))
+                (group_key(kind::GROUP_METADATA, group_id)?, at(GROUP_METADATA_VERSION, value)?)
             }
             Self::ConsumerGroupMetadata { group_id, value } => {
-                (group_key(kind::CONSUMER_GROUP_METADATA, group_id), at(CONSUMER_GROUP_VERSION, value))
+                (group_key(kind::CONSUMER_GROUP_METADATA, group_id)?, at(CONSUMER_GROUP_VERSION, value)?)
             }
             Self::ConsumerGroupPartitionMetadata { group_id, value } => {
-                (group_key(kind::CONSUMER_GROUP_PARTITION_METADATA, group_id), at(CONSUMER_GROUP_VERSION, value))
+                (group_key(kind::CONSUMER_GROUP_PARTITION_METADATA, group_id)?, at(CONSUMER_GROUP_VERSION, value)?)
             }
             Self::ConsumerGroupMemberMetadata { group_id, member_id, value } => {
-                let key = member_key(kind::CONSUMER_GROUP_MEMBER_METADATA, group_id, member_id);
-                (key, at(CONSUMER_GROUP_VERSION, value))
+                let key = member_key(kind::CONSUMER_GROUP_MEMBER_METADATA, group_id, member_id)?;
+                (key, at(CONSUMER_GROUP_VERSION, value)?)
             }
             Self::ConsumerGroupTargetAssignmentMetadata { group_id, value } => {
-                let key = group_key(kind::CONSUMER_GROUP_TARGET_ASSIGNMENT_METADATA, group_id);
-                (key, at(CONSUMER_GROUP_VERSION, value))
+                let key = group_key(kind::CONSUMER_GROUP_TARGET_ASSIGNMENT_METADATA, group_id)?;
+                (key, at(CONSUMER_GROUP_VERSION, value)?)
             }
             Self::ConsumerGroupTargetAssignmentMember { group_id, member_id, value } => {
-                let key = member_key(kind::CONSUMER_GROUP_TARGET_ASSIGNMENT_MEMBER, group_id, member_id);
-                (key, at(CONSUMER_GROUP_VERSION, value))
+                let key = member_key(kind::CONSUMER_GROUP_TARGET_ASSIGNMENT_MEMBER, group_id, member_id)?;
+                (key, at(CONSUMER_GROUP_VERSION, value)?)
             }
             Self::ConsumerGroupCurrentMemberAssignment { group_id, member_id, value } => {
-                let key = member_key(kind::CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT, group_id, member_id);
-                (key, at(CONSUMER_GROUP_VERSION, value))
+                let key = member_key(kind::CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT, group_id, member_id)?;
+                (key, at(CONSUMER_GROUP_VERSION, value)?)
             }
             Self::ConsumerGroupRegularExpression { group_id, regular_expression, value } => {
                 let (group_id, regular_expression) = (group_id.clone(), regular_expression.clone());
                 let key = RegularExpressionKey { group_id, regular_expression };
-                let key = stored(&key, kind::CONSUMER_GROUP_REGULAR_EXPRESSION, CAPACITY);
-                (key, at(CONSUMER_GROUP_VERSION, value))
+                let key = key.encode_stored(kind::CONSUMER_GROUP_REGULAR_EXPRESSION, CAPACITY)?;
+                (key, at(CONSUMER_GROUP_VERSION, value)?)
             }
-        }
+        })
     }
 
-    /// A stored record; `None` for a kind that is not ours.
+    /// A stored record; `None` for a kind that is not ours. What follows a key or value is ignored, as Kafka does.
     ///
     /// # Errors
-    /// If a record of a kind that is ours cannot be read.
+    /// If a record of a kind that is ours cannot be read, or its value has a version that does not exist.
     pub fn decode(key: &Bytes, value: Option<&Bytes>) -> Result<Option<Self>, DecodeError> {
         let Some(kind) = key.first_chunk::<2>().map(|kind| i16::from_be_bytes(*kind)) else {
             // Its decoder says what is missing.
@@ -218,25 +228,31 @@ fn read<T: Stored>(value: Option<&Bytes>) -> Result<Option<T>, DecodeError> {
     value.map(|bytes| T::decode_stored(bytes.clone())).transpose()
 }
 
-/// Our own records always fit their version: what clients send was bounded when their request was read.
-fn stored<T: Stored>(value: &T, version: i16, capacity: usize) -> Bytes {
-    value.encode_stored(version, capacity).expect("a text of a request is short enough for a record")
+fn at<T: Stored>(version: i16, value: &Option<T>) -> Result<Option<Bytes>, EncodeError> {
+    value.as_ref().map(|value| value.encode_stored(version, CAPACITY)).transpose()
 }
 
-fn at<T: Stored>(version: i16, value: &Option<T>) -> Option<Bytes> {
-    value.as_ref().map(|value| stored(value, version, CAPACITY))
+/// Commits are frequent: the room is exact, so that each takes one allocation.
+fn offset_value(value: &OffsetCommitValue) -> Result<Bytes, EncodeError> {
+    let text_bytes = value.metadata.len();
+    if value.expire_timestamp >= 0 {
+        return value.encode_stored(OFFSET_COMMIT_EXPIRES, OFFSET_VALUE_EXPIRES_BYTES + text_bytes);
+    }
+    // A length is written plus one, in groups of seven bits.
+    let length_bytes = match text_bytes + 1 {
+        ..0x80 => 1,
+        0x80..0x4000 => 2,
+        _ => 3,
+    };
+    let topic_id_bytes = if value.topic_id == TopicId::ZERO { 0 } else { OFFSET_TOPIC_ID_BYTES };
+    value.encode_stored(OFFSET_COMMIT_VERSION, OFFSET_VALUE_BYTES + length_bytes + text_bytes + topic_id_bytes)
 }
 
-fn offset_value(value: &OffsetCommitValue) -> Bytes {
-    let version = if value.expire_timestamp >= 0 { OFFSET_COMMIT_EXPIRES } else { OFFSET_COMMIT_VERSION };
-    stored(value, version, OFFSET_VALUE_BYTES + value.metadata.len())
+fn group_key(kind: i16, group_id: &str) -> Result<Bytes, EncodeError> {
+    GroupKey { group_id: group_id.to_owned() }.encode_stored(kind, 2 + 2 + group_id.len())
 }
 
-fn group_key(kind: i16, group_id: &str) -> Bytes {
-    stored(&GroupKey { group_id: group_id.to_owned() }, kind, 2 + 2 + group_id.len())
-}
-
-fn member_key(kind: i16, group_id: &str, member_id: &str) -> Bytes {
+fn member_key(kind: i16, group_id: &str, member_id: &str) -> Result<Bytes, EncodeError> {
     let key = MemberKey { group_id: group_id.to_owned(), member_id: member_id.to_owned() };
-    stored(&key, kind, 2 + 2 + 2 + group_id.len() + member_id.len())
+    key.encode_stored(kind, 2 + 2 + 2 + group_id.len() + member_id.len())
 }

@@ -205,11 +205,13 @@ impl<M: StateMachine> Coordinator<M> {
     }
 
     /// The present state as bytes, and the offset up to which it goes; see [`Loader::snapshot`](super::Loader::snapshot).
-    #[must_use]
-    pub fn snapshot(&self) -> (Offset, bytes::Bytes) {
+    ///
+    /// # Errors
+    /// State that the log never accepted because its format cannot hold it, in words.
+    pub fn snapshot(&self) -> Result<(Offset, bytes::Bytes), String> {
         let mut core = self.core.lock();
         core.records_since_snapshot = 0;
-        (core.end, super::snapshot::encode(&core.machine))
+        Ok((core.end, super::snapshot::encode(&core.machine)?))
     }
 
     /// Works on the events that wait, the heavy ones too.
@@ -362,7 +364,11 @@ impl<M: StateMachine> Coordinator<M> {
         atomic: bool,
         producer: Option<(ProducerId, ProducerEpoch)>,
     ) -> Result<(), ErrorCode> {
-        let encoded: Vec<_> = writes.iter().map(|write| M::encode(&write.record)).collect();
+        let encoded = writes.iter().map(|write| M::encode(&write.record)).collect::<Result<Vec<_>, _>>();
+        let encoded = encoded.map_err(|reason| {
+            tracing::warn!(reason, "refused an event: one of its records cannot be written");
+            ErrorCode::UnknownServerError
+        })?;
         let bytes_max = if atomic { usize::MAX } else { self.log.batch_bytes_max() };
         let mut writes = writes.into_iter();
         let mut rest = &encoded[..];

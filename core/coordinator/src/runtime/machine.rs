@@ -196,7 +196,10 @@ pub trait StateMachine: Send + 'static {
     type Send: Send;
 
     /// A record's key and value as the log holds them; no value is a tombstone.
-    fn encode(record: &Self::Record) -> (Bytes, Option<Bytes>);
+    ///
+    /// # Errors
+    /// A record that the format cannot hold, in words: what clients send may be made into one. The event is refused then.
+    fn encode(record: &Self::Record) -> Result<(Bytes, Option<Bytes>), String>;
 
     /// The way back. `None`: a kind of record that this version does not know, and skips.
     ///

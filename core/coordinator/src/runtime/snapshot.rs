@@ -14,11 +14,18 @@ const NO_VALUE: u32 = u32::MAX;
 /// Offset, producer, epoch and two lengths.
 const ENTRY_BYTES: usize = 8 + 8 + 2 + 4 + 4;
 
-pub(super) fn encode<M: StateMachine>(machine: &M) -> Bytes {
+pub(super) fn encode<M: StateMachine>(machine: &M) -> Result<Bytes, String> {
     let mut out = BytesMut::new();
     out.put_slice(MAGIC);
+    let mut failure = None;
     machine.snapshot(&mut |record, position| {
-        let (key, value) = M::encode(&record);
+        let (key, value) = match M::encode(&record) {
+            Ok(encoded) => encoded,
+            Err(reason) => {
+                failure = Some(reason);
+                return;
+            }
+        };
         let (id, epoch) = position.producer.unwrap_or((ProducerId::NONE, ProducerEpoch::NONE));
         let length = |bytes: &Bytes| u32::try_from(bytes.len()).expect("a record is below 2 GiB");
         out.reserve(ENTRY_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len));
@@ -30,7 +37,7 @@ pub(super) fn encode<M: StateMachine>(machine: &M) -> Bytes {
         out.put_slice(&key);
         out.put_slice(value.as_deref().unwrap_or_default());
     });
-    out.freeze()
+    failure.map_or_else(|| Ok(out.freeze()), Err)
 }
 
 pub(super) fn decode<M: StateMachine>(bytes: &Bytes, machine: &mut M) -> Result<(), String> {
@@ -50,7 +57,8 @@ pub(super) fn decode<M: StateMachine>(bytes: &Bytes, machine: &mut M) -> Result<
             return Err("it ends early".to_owned());
         }
         let key = rest.split_to(key as usize);
-        let text = rest.split_to(value_bytes);
+        // Copied, so that what the machine keeps of a record does not hold the whole snapshot in memory.
+        let text = Bytes::copy_from_slice(&rest.split_to(value_bytes));
         let value = (value != NO_VALUE).then_some(&text);
         let producer = Some(producer).filter(|(id, _)| *id != ProducerId::NONE);
         if let Some(record) = M::decode(&key, value)? {

@@ -59,9 +59,12 @@ impl StateMachine for Counters {
     type Token = RequestId;
     type Send = std::convert::Infallible;
 
-    fn encode(record: &Set) -> (Bytes, Option<Bytes>) {
+    fn encode(record: &Set) -> Result<(Bytes, Option<Bytes>), String> {
+        if record.name == "unwritable" {
+            return Err("no log can hold this".to_owned());
+        }
         let value = record.value.map(|value| Bytes::copy_from_slice(&value.to_be_bytes()));
-        (Bytes::copy_from_slice(record.name.as_bytes()), value)
+        Ok((Bytes::copy_from_slice(record.name.as_bytes()), value))
     }
 
     fn decode(key: &Bytes, value: Option<&Bytes>) -> Result<Option<Set>, String> {
@@ -236,6 +239,11 @@ fn a_refused_write_leaves_the_state_as_it_was() {
     assert_eq!(stage.now(Ask::Told { name: "a" }), (Err(ErrorCode::NotEnoughReplicas), 1));
     stage.world.refuses.store(false, Ordering::SeqCst);
     assert_eq!(stage.now(Ask::Read { name: "a" }), (Ok(5), 1));
+    // So does one that the log's format cannot hold.
+    assert_eq!(stage.now(Ask::Add { name: "unwritable", by: 5 }), (Err(ErrorCode::UnknownServerError), 1));
+    assert_eq!(stage.now(Ask::Told { name: "unwritable" }), (Err(ErrorCode::UnknownServerError), 1));
+    assert_eq!(stage.now(Ask::Read { name: "unwritable" }), (Ok(0), 1));
+    assert_eq!(stage.coordinator.snapshot().map(|(at, _)| at), Ok(Offset(1)));
 }
 
 #[test]
@@ -358,7 +366,7 @@ fn loading_replays_records_markers_and_skips_what_it_does_not_know() {
     assert_eq!(machine.pending.len(), 1);
 
     // A snapshot carries all of that, the open transaction too.
-    let bytes = snapshot::encode(&machine);
+    let bytes = snapshot::encode(&machine).unwrap();
     let mut again = Loader::new(Counters::default(), Offset::ZERO);
     again.snapshot(end, &bytes).unwrap();
     assert_eq!(again.next(), Offset(10));
@@ -380,8 +388,10 @@ fn a_record_or_snapshot_that_cannot_be_read_is_an_error() {
     assert_eq!(error, LoadError::Record { at: Offset(0), reason: "not a number".to_owned() });
 
     let mut machine = Counters::default();
-    machine.values.insert("a".to_owned(), 1);
-    let whole = snapshot::encode(&machine);
+    machine.values.insert("unwritable".to_owned(), 1);
+    assert_eq!(snapshot::encode(&machine), Err("no log can hold this".to_owned()));
+    machine.values = [("a".to_owned(), 1)].into();
+    let whole = snapshot::encode(&machine).unwrap();
     for cut in 0..whole.len() {
         let mut empty = Counters::default();
         let outcome = snapshot::decode(&whole.slice(..cut), &mut empty);

@@ -10,19 +10,19 @@ pub struct ConsumerGroupHeartbeatRequest {
     /// The group.
     #[field(versions = "0+")]
     pub group_id: String,
-    /// The member's id.
+    /// The member's id, which it makes itself; before version 1 empty when it joins.
     #[field(versions = "0+")]
     pub member_id: String,
-    /// The member's epoch.
+    /// The member's epoch; 0 to join, -1 to leave, -2 for a static member that will be back.
     #[field(versions = "0+")]
     pub member_epoch: i32,
     /// The name of a static member; null for a dynamic one.
     #[field(versions = "0+", nullable = "0+", default = null)]
     pub instance_id: Option<String>,
-    /// The member's rack.
+    /// The member's rack, if it has one.
     #[field(versions = "0+", nullable = "0+", default = null)]
     pub rack_id: Option<String>,
-    /// How long the member may take to join again or to give up partitions, in milliseconds.
+    /// How long the member may take to give up partitions, in milliseconds.
     #[field(versions = "0+", default = -1)]
     pub rebalance_timeout_ms: i32,
     /// The topics it subscribes to.
@@ -34,7 +34,7 @@ pub struct ConsumerGroupHeartbeatRequest {
     /// The assignor that the member prefers.
     #[field(versions = "0+", nullable = "0+", default = null)]
     pub server_assignor: Option<String>,
-    /// The partitions, by topic.
+    /// The partitions that the member owns, by topic.
     #[field(versions = "0+", nullable = "0+", default = null)]
     pub topic_partitions: Option<Vec<TopicPartitions>>,
 }
@@ -72,7 +72,7 @@ pub struct ConsumerGroupHeartbeatResponse {
     /// How often the member should send a heartbeat, in milliseconds.
     #[field(versions = "0+")]
     pub heartbeat_interval_ms: i32,
-    /// What it owns.
+    /// What it is to own; null if it knows.
     #[field(versions = "0+", nullable = "0+", default = null)]
     pub assignment: Option<Assignment>,
 }

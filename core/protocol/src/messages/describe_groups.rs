@@ -39,7 +39,7 @@ pub struct DescribedGroup {
     /// The group.
     #[field(versions = "0+")]
     pub group_id: String,
-    /// The state of the group.
+    /// The state of the group, such as `Stable`; `Dead` if there is no such group.
     #[field(versions = "0+")]
     pub group_state: String,
     /// The kind of protocol: `consumer` for consumers.

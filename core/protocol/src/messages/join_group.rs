@@ -15,10 +15,10 @@ pub struct JoinGroupRequest {
     /// How long the member may be silent, in milliseconds.
     #[field(versions = "0+")]
     pub session_timeout_ms: i32,
-    /// How long the member may take to join again or to give up partitions, in milliseconds.
+    /// How long the member may take to join again, in milliseconds; -1 for as long as it may be silent.
     #[field(versions = "1+", default = -1, ignorable)]
     pub rebalance_timeout_ms: i32,
-    /// The member's id.
+    /// The member's id; empty if it has none yet.
     #[field(versions = "0+")]
     pub member_id: String,
     /// The name of a static member (KIP-345); null for a dynamic one.
@@ -41,7 +41,7 @@ pub struct JoinGroupRequestProtocol {
     /// The name.
     #[field(versions = "0+")]
     pub name: String,
-    /// The member's metadata.
+    /// What the member says, in the terms of the protocol.
     #[field(versions = "0+")]
     pub metadata: Bytes,
 }
@@ -56,13 +56,13 @@ pub struct JoinGroupResponse {
     /// The error, 0 if none.
     #[field(versions = "0+")]
     pub error_code: i16,
-    /// The generation of the group.
+    /// The new generation; -1 with an error.
     #[field(versions = "0+", default = -1)]
     pub generation_id: i32,
     /// The kind of protocol: `consumer` for consumers.
     #[field(versions = "7+", nullable = "7+", default = null, ignorable)]
     pub protocol_type: Option<String>,
-    /// The protocol that the members share.
+    /// The protocol that the members share; null if there is none, empty before version 7.
     #[field(versions = "0+", nullable = "7+")]
     pub protocol_name: Option<String>,
     /// The leader's member id.
@@ -74,7 +74,7 @@ pub struct JoinGroupResponse {
     /// The member's id.
     #[field(versions = "0+")]
     pub member_id: String,
-    /// The members.
+    /// The members, for their leader only.
     #[field(versions = "0+")]
     pub members: Vec<JoinGroupResponseMember>,
 }
@@ -88,7 +88,7 @@ pub struct JoinGroupResponseMember {
     /// The name of a static member (KIP-345); null for a dynamic one.
     #[field(versions = "5+", nullable = "5+", default = null, ignorable)]
     pub group_instance_id: Option<String>,
-    /// The member's metadata.
+    /// What the member says, in the terms of the protocol.
     #[field(versions = "0+")]
     pub metadata: Bytes,
 }

@@ -11,7 +11,7 @@ pub struct LeaveGroupRequest {
     /// The group.
     #[field(versions = "0+")]
     pub group_id: String,
-    /// The member's id.
+    /// The member that leaves.
     #[field(versions = "0-2")]
     pub member_id: String,
     /// The members.
@@ -22,7 +22,7 @@ pub struct LeaveGroupRequest {
 /// One member.
 #[derive(Clone, Debug, PartialEq, Message)]
 pub struct MemberIdentity {
-    /// The member's id.
+    /// The member's id; empty if only its name is known.
     #[field(versions = "3+")]
     pub member_id: String,
     /// The name of a static member (KIP-345); null for a dynamic one.

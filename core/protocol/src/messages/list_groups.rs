@@ -43,7 +43,7 @@ pub struct ListedGroup {
     /// The state of the group.
     #[field(versions = "4+", ignorable)]
     pub group_state: String,
-    /// The type of the group.
+    /// The type of the group: `classic` or `consumer`.
     #[field(versions = "5+", ignorable)]
     pub group_type: String,
 }

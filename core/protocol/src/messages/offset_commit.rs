@@ -17,7 +17,7 @@ pub struct OffsetCommitRequest {
     /// The generation of a classic group, the epoch of a member of a consumer group; -1 without a group.
     #[field(versions = "1+", default = -1, ignorable)]
     pub generation_id_or_member_epoch: i32,
-    /// The member's id.
+    /// The member's id; empty without a group.
     #[field(versions = "1+", ignorable)]
     pub member_id: StrBytes,
     /// The name of a static member (KIP-345); null for a dynamic one.

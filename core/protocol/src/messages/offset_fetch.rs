@@ -15,7 +15,7 @@ pub struct OffsetFetchRequest {
     /// The group.
     #[field(versions = "0-7")]
     pub group_id: StrBytes,
-    /// The topics.
+    /// The topics; null for all of which the group has an offset.
     #[field(versions = "0-7", nullable = "2-7")]
     pub topics: Option<Vec<OffsetFetchRequestTopic>>,
     /// The groups.
@@ -43,13 +43,13 @@ pub struct OffsetFetchRequestGroup {
     /// The group.
     #[field(versions = "8+")]
     pub group_id: StrBytes,
-    /// The member's id.
+    /// The member that asks, in a consumer group; null for a client that is no member.
     #[field(versions = "9+", nullable = "9+", default = null, ignorable)]
     pub member_id: Option<StrBytes>,
-    /// The member's epoch.
+    /// Its epoch; -1 for a client that is no member.
     #[field(versions = "9+", default = -1, ignorable)]
     pub member_epoch: i32,
-    /// The topics.
+    /// The topics; null for all of which the group has an offset.
     #[field(versions = "8+", nullable = "8+")]
     pub topics: Option<Vec<OffsetFetchRequestTopics>>,
 }
@@ -109,7 +109,7 @@ pub struct OffsetFetchResponsePartition {
     /// The leader epoch of the last record that was consumed; -1 if unknown.
     #[field(versions = "5-7", default = -1, ignorable)]
     pub committed_leader_epoch: i32,
-    /// The member's metadata.
+    /// What the client keeps beside the offset; empty if there is no offset.
     #[field(versions = "0-7", nullable = "0-7")]
     pub metadata: Option<StrBytes>,
     /// The error, 0 if none.
@@ -157,7 +157,7 @@ pub struct OffsetFetchResponsePartitions {
     /// The leader epoch of the last record that was consumed; -1 if unknown.
     #[field(versions = "8+", default = -1, ignorable)]
     pub committed_leader_epoch: i32,
-    /// The member's metadata.
+    /// What the client keeps beside the offset; empty if there is no offset.
     #[field(versions = "8+", nullable = "8+")]
     pub metadata: Option<StrBytes>,
     /// The error, 0 if none.

@@ -36,7 +36,7 @@ pub struct SyncGroupRequestAssignment {
     /// The member's id.
     #[field(versions = "0+")]
     pub member_id: String,
-    /// What it owns.
+    /// What it is to own, in the terms of the protocol.
     #[field(versions = "0+")]
     pub assignment: Bytes,
 }
@@ -57,7 +57,7 @@ pub struct SyncGroupResponse {
     /// The protocol that the members share.
     #[field(versions = "5+", nullable = "5+", default = null, ignorable)]
     pub protocol_name: Option<String>,
-    /// What it owns.
+    /// What the member is to own, in the terms of the protocol.
     #[field(versions = "0+")]
     pub assignment: Bytes,
 }

@@ -20,10 +20,10 @@ pub struct TxnOffsetCommitRequest {
     /// The producer's epoch.
     #[field(versions = "0+")]
     pub producer_epoch: i16,
-    /// The generation of the group.
+    /// The generation of a classic group, the epoch of a member of a consumer group; -1 without a member.
     #[field(versions = "3+", default = -1)]
     pub generation_id: i32,
-    /// The member's id.
+    /// The member's id; empty without one.
     #[field(versions = "3+")]
     pub member_id: StrBytes,
     /// The name of a static member (KIP-345); null for a dynamic one.
