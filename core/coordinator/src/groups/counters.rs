@@ -39,12 +39,8 @@ impl BrokerAssignment {
 /// Counts since the coordinator was loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupCounters {
-    /// Offsets that were committed.
-    pub offset_commits: u64,
-    /// Offsets that were deleted, on request or with their topic.
-    pub offset_deletions: u64,
-    /// Offsets that have expired.
-    pub offset_expirations: u64,
+    /// Assignments of a plugin that the built-in had to replace.
+    pub failed_assignments: u64,
     /// Rebalances of consumer groups that began, by what began them.
     pub consumer_rebalances: BTreeMap<RebalanceReason, u64>,
     /// Rebalances of classic groups that began, by what began them.

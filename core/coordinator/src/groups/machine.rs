@@ -20,8 +20,8 @@ impl StateMachine for GroupCoordinator {
     type Token = GroupToken;
     type Send = Infallible;
 
-    fn encode(record: &GroupRecord) -> (Bytes, Option<Bytes>) {
-        record.encode()
+    fn encode(record: &GroupRecord) -> Result<(Bytes, Option<Bytes>), String> {
+        record.encode().map_err(|error| error.to_string())
     }
 
     fn decode(key: &Bytes, value: Option<&Bytes>) -> Result<Option<GroupRecord>, String> {

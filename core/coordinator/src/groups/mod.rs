@@ -110,6 +110,7 @@ impl GroupCoordinator {
 
     /// What has happened since it was loaded.
     pub fn counters(&mut self) -> &mut GroupCounters {
+        self.counters.failed_assignments = self.failed_assignments.get();
         &mut self.counters
     }
 }

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use watershed_protocol::ErrorCode;
 
 pub use group::ClassicGroup;
-pub(in crate::groups) use member::{ClassicMember, ClassicProtocol, Waiting};
+pub(in crate::groups) use member::{ClassicMember, ClassicProtocol};
 pub use rebalance_info::{Rebalance, RebalanceReason};
 pub use state::ClassicState;
 

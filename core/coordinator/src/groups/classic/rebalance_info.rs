@@ -82,13 +82,13 @@ pub struct Rebalance {
 
 impl Rebalance {
     /// One that begins now.
-    pub(super) fn begin(reason: RebalanceReason, mut text: String, now: Now) -> Self {
+    pub(in crate::groups) fn begin(reason: RebalanceReason, mut text: String, now: Now) -> Self {
         text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
         Self { reason, text, started: now.wall, duration_ms: None, started_elapsed_ms: now.elapsed_ms }
     }
 
     /// It ends now, unless it has ended; returns how long it took, in milliseconds.
-    pub(super) fn end(&mut self, now: Now) -> Option<u64> {
+    pub(in crate::groups) fn end(&mut self, now: Now) -> Option<u64> {
         if self.duration_ms.is_some() {
             return None;
         }

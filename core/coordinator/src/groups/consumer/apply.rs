@@ -36,7 +36,10 @@ impl GroupCoordinator {
         match self.groups.get_mut(group_id)? {
             Group::Consumer(group) => Some(group),
             Group::Classic(_) => {
-                tracing::error!(group = group_id, "a record of a consumer group is about a classic one, and is left out");
+                tracing::error!(
+                    group = group_id,
+                    "a record of a consumer group is about a classic one, and is left out"
+                );
                 None
             }
         }

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use watershed_protocol::ErrorCode;
-use watershed_protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse};
+use watershed_protocol::messages::leave_group::{
+    LeaveGroupRequest, LeaveGroupResponse, MemberIdentity, MemberResponse,
+};
 use watershed_protocol::messages::{
     HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, SyncGroupRequest, SyncGroupResponse,
 };
@@ -37,11 +39,9 @@ impl GroupCoordinator {
                 out.append(events);
                 response
             }
-            Err(error) => JoinGroupResponse {
-                error_code: error.code.into(),
-                member_id: request.member_id,
-                ..Default::default()
-            },
+            Err(error) => {
+                JoinGroupResponse { error_code: error.code.into(), member_id: request.member_id, ..Default::default() }
+            }
         };
         out.reply(call.id, GroupReply::JoinGroup(response));
     }
@@ -99,7 +99,8 @@ impl GroupCoordinator {
         let updated = self.update_member(&update, now, out)?;
         let member = updated.member.clone();
         self.note_update(&group_id, &updated, reason, now);
-        let timer = |timer: fn(Arc<str>, Arc<str>) -> GroupTimer| timer(Arc::clone(&group_id), Arc::clone(&member.member_id));
+        let timer =
+            |timer: fn(Arc<str>, Arc<str>) -> GroupTimer| timer(Arc::clone(&group_id), Arc::clone(&member.member_id));
         out.cancel(timer(GroupTimer::ConsumerJoin));
         self.keep_consumer_session(&group_id, &member, now, out);
         let sync_within_ms = u64::try_from(request.rebalance_timeout_ms).unwrap_or(0);
@@ -175,10 +176,9 @@ impl GroupCoordinator {
         now: Now,
         out: &mut Output,
     ) {
-        let response = self.sync_as_classic_member(&request, now, out).unwrap_or_else(|error| SyncGroupResponse {
-            error_code: error.code.into(),
-            ..Default::default()
-        });
+        let response = self
+            .sync_as_classic_member(&request, now, out)
+            .unwrap_or_else(|error| SyncGroupResponse { error_code: error.code.into(), ..Default::default() });
         out.reply(call.id, GroupReply::SyncGroup(response));
     }
 
@@ -193,7 +193,8 @@ impl GroupCoordinator {
         check_generation(member, request.generation_id)?;
         let name = first_protocol(member);
         let is_other = |said: Option<&str>, own: &str| said.is_some_and(|said| said != own);
-        if is_other(request.protocol_type.as_deref(), PROTOCOL_TYPE) || is_other(request.protocol_name.as_deref(), name) {
+        if is_other(request.protocol_type.as_deref(), PROTOCOL_TYPE) || is_other(request.protocol_name.as_deref(), name)
+        {
             let message = "The protocol is not that of the join response.";
             return Err(GroupError::new(ErrorCode::InconsistentGroupProtocol, message));
         }
@@ -314,7 +315,8 @@ fn check_generation(member: &ConsumerMember, generation: i32) -> Result<(), Grou
         return Ok(());
     }
     let (id, epoch) = (&member.member_id, member.epoch);
-    let message = format!("The request generation id {generation} is not equal to the member epoch {epoch} of member {id}.");
+    let message =
+        format!("The request generation id {generation} is not equal to the member epoch {epoch} of member {id}.");
     Err(GroupError::new(ErrorCode::IllegalGeneration, message))
 }
 

@@ -189,7 +189,8 @@ impl ConsumerGroup {
             }
         }
         let stays = |(topic, count): &(&String, &usize)| gone.get(topic.as_str()).copied().unwrap_or(0) < **count;
-        let mut topics: BTreeSet<&str> = self.topic_counts.iter().filter(stays).map(|(topic, _)| topic.as_str()).collect();
+        let mut topics: BTreeSet<&str> =
+            self.topic_counts.iter().filter(stays).map(|(topic, _)| topic.as_str()).collect();
         topics.extend(joining.into_iter().flat_map(|member| member.about.topics.iter().map(String::as_str)));
         topics
     }
@@ -297,12 +298,9 @@ impl ConsumerGroup {
 }
 
 pub(super) fn cancel_member_timers(group_id: &Arc<str>, member_id: &Arc<str>, out: &mut Output) {
-    for timer in [
-        GroupTimer::ConsumerSession,
-        GroupTimer::ConsumerRebalance,
-        GroupTimer::ConsumerJoin,
-        GroupTimer::ConsumerSync,
-    ] {
+    for timer in
+        [GroupTimer::ConsumerSession, GroupTimer::ConsumerRebalance, GroupTimer::ConsumerJoin, GroupTimer::ConsumerSync]
+    {
         out.cancel(timer(Arc::clone(group_id), Arc::clone(member_id)));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use watershed_protocol::ErrorCode;
 use watershed_protocol::messages::consumer_group_heartbeat::{
-    Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
+    Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions, TopicPartitionsResponse,
 };
 
 use super::group::{ConsumerGroup, is_revoking};
@@ -112,12 +112,7 @@ impl GroupCoordinator {
 
     /// Writes what has changed about a member, raises the group's epoch and computes its target where that is due, and takes the
     /// member's next step.
-    pub(super) fn update_member(
-        &self,
-        update: &Update<'_>,
-        now: Now,
-        out: &mut Output,
-    ) -> Result<Updated, GroupError> {
+    pub(super) fn update_member(&self, update: &Update<'_>, now: Now, out: &mut Output) -> Result<Updated, GroupError> {
         let Update { group, before, after, owned, .. } = update;
         let group_id = &group.group_id;
         if after.about != before.about {
@@ -153,8 +148,14 @@ impl GroupCoordinator {
             after.clone()
         } else {
             let topics: BTreeSet<_> = subscribed_topics(after, group, &self.image);
-            let step =
-                Reconcile { group, target_epoch, target: &target, topics: &topics, has_subscription_changed, owned: *owned };
+            let step = Reconcile {
+                group,
+                target_epoch,
+                target: &target,
+                topics: &topics,
+                has_subscription_changed,
+                owned: *owned,
+            };
             step.step(after)?
         };
         if member != *after {
@@ -278,10 +279,8 @@ pub(super) fn check_instance(member: &ConsumerMember, member_id: &str, instance_
     if *member.member_id == *member_id {
         return Ok(());
     }
-    let message = format!(
-        "Static member {member_id} with instance id {instance_id} was fenced by member {}.",
-        member.member_id
-    );
+    let message =
+        format!("Static member {member_id} with instance id {instance_id} was fenced by member {}.", member.member_id);
     Err(GroupError::new(ErrorCode::FencedInstanceId, message))
 }
 
@@ -290,9 +289,8 @@ fn check_epoch(member: &ConsumerMember, received: i32, owned: Option<&Partitions
     if received == 0 || received == member.epoch {
         return Ok(());
     }
-    let is_subset = || {
-        owned.is_some_and(|owned| owned.iter().all(|(topic, partition)| member.assigned.contains(topic, partition)))
-    };
+    let is_subset =
+        || owned.is_some_and(|owned| owned.iter().all(|(topic, partition)| member.assigned.contains(topic, partition)));
     if received < member.epoch && received == member.previous_epoch && is_subset() {
         return Ok(());
     }
@@ -343,7 +341,8 @@ fn owned_partitions(topics: &[TopicPartitions]) -> Partitions {
 
 fn told_assignment(assigned: &Partitions) -> Assignment {
     let topics = assigned.topics();
-    let topics = topics.map(|(topic_id, partitions)| TopicPartitions { topic_id, partitions: partitions.to_vec() });
+    let topics =
+        topics.map(|(topic_id, partitions)| TopicPartitionsResponse { topic_id, partitions: partitions.to_vec() });
     Assignment { topic_partitions: topics.collect() }
 }
 
@@ -351,8 +350,7 @@ fn told_assignment(assigned: &Partitions) -> Assignment {
 fn check(version: i16, request: &ConsumerGroupHeartbeatRequest, assignors: &[String]) -> Result<(), GroupError> {
     let invalid = |message: &str| Err(GroupError::new(ErrorCode::InvalidRequest, message));
     let is_empty = |text: &Option<String>| text.as_deref().is_some_and(is_blank);
-    let needs_id =
-        version >= CLIENT_MAKES_ID_SINCE || request.member_epoch > 0 || request.member_epoch == EPOCH_LEAVES;
+    let needs_id = version >= CLIENT_MAKES_ID_SINCE || request.member_epoch > 0 || request.member_epoch == EPOCH_LEAVES;
     if needs_id && is_blank(&request.member_id) {
         return invalid("MemberId can't be empty.");
     }

@@ -37,8 +37,7 @@ impl GroupCoordinator {
             ..Default::default()
         };
         if request.instance_id.is_some() && request.member_epoch == EPOCH_AWAY {
-            let away =
-                ConsumerMember { epoch: EPOCH_AWAY, pending_revocation: Partitions::NONE, ..member.clone() };
+            let away = ConsumerMember { epoch: EPOCH_AWAY, pending_revocation: Partitions::NONE, ..member.clone() };
             out.write(current_record(&group.group_id, &away));
         } else {
             let (group_id, member_id) = (Arc::clone(&group.group_id), Arc::clone(&member.member_id));

@@ -111,13 +111,7 @@ impl GroupCoordinator {
     }
 
     /// Puts a classic group in the place of a consumer group, and writes that down; if that fails, the old one is back.
-    pub(super) fn turn_classic(
-        &mut self,
-        group_id: &Arc<str>,
-        mut classic: ClassicGroup,
-        now: Now,
-        out: &mut Output,
-    ) {
+    pub(super) fn turn_classic(&mut self, group_id: &Arc<str>, mut classic: ClassicGroup, now: Now, out: &mut Output) {
         let Some(Group::Consumer(group)) = self.groups.get(group_id) else { return };
         classic.generation = group.epoch;
         classic.protocol_name = classic.select_protocol();
@@ -157,8 +151,10 @@ fn upgraded(group: &ClassicGroup, image: &MetadataImage) -> Result<ConsumerGroup
         } else {
             let assignment = protocol::Assignment::decode(&member.assignment).ok_or(MALFORMED)?;
             if assignment.user_data.is_some_and(|data| !data.is_empty()) {
-                return Err("an unsupported custom assignor is in use. Please refer to the documentation or switch to a \
-                            default assignor before re-attempting the upgrade");
+                return Err(
+                    "an unsupported custom assignor is in use. Please refer to the documentation or switch to a \
+                            default assignor before re-attempting the upgrade",
+                );
             }
             by_id(&assignment.partitions, image)
         };

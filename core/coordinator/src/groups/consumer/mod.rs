@@ -31,7 +31,7 @@ use watershed_model::TopicId;
 use watershed_protocol::ErrorCode;
 
 pub use group::{ConsumerGroup, ConsumerGroupState};
-pub use member::{About, ConsumerMember, MemberState};
+pub use member::ConsumerMember;
 pub use partitions::Partitions;
 
 use heartbeat::Updated;
@@ -64,7 +64,8 @@ impl GroupCoordinator {
         match group {
             Group::Classic(_) => members >= LARGE_GROUP,
             Group::Consumer(group) => {
-                members >= LARGE_GROUP || group.targets.values().map(|target| target.count()).sum::<usize>() >= LARGE_GROUP
+                members >= LARGE_GROUP
+                    || group.targets.values().map(|target| target.count()).sum::<usize>() >= LARGE_GROUP
             }
         }
     }

@@ -114,7 +114,10 @@ mod tests {
         let (a, b) = (TopicId([1; 16]), TopicId([2; 16]));
         let all: Partitions = [(b, vec![3, 1, 3]), (a, vec![]), (a, vec![0])].into_iter().collect();
         assert_eq!(all.iter().collect::<Vec<_>>(), [(a, 0), (b, 1), (b, 3)]);
-        assert_eq!((all.count(), all.contains(b, 3), all.contains(a, 3), all.of(TopicId::ZERO).len()), (3, true, false, 0));
+        assert_eq!(
+            (all.count(), all.contains(b, 3), all.contains(a, 3), all.of(TopicId::ZERO).len()),
+            (3, true, false, 0)
+        );
         let odd = all.filter(|_, partition| partition % 2 == 1);
         assert_eq!(odd.iter().collect::<Vec<_>>(), [(b, 1), (b, 3)]);
         assert_eq!(odd.union(&all), all);

@@ -75,7 +75,8 @@ impl GroupCoordinator {
             *votes.entry(name).or_default() += 1;
         }
         let elected = votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(name, _)| name);
-        let default = self.settings.consumer_assignors.first().map_or(crate::groups::assignor::FALLBACK, String::as_str);
+        let default =
+            self.settings.consumer_assignors.first().map_or(crate::groups::assignor::FALLBACK, String::as_str);
         elected.unwrap_or(default).to_owned()
     }
 

@@ -35,8 +35,11 @@ impl GroupCoordinator {
             is_transactional: false,
             version: call.version,
         };
-        let not_found =
-            if call.version >= GROUP_NOT_FOUND_SINCE { ErrorCode::GroupIdNotFound } else { ErrorCode::IllegalGeneration };
+        let not_found = if call.version >= GROUP_NOT_FOUND_SINCE {
+            ErrorCode::GroupIdNotFound
+        } else {
+            ErrorCode::IllegalGeneration
+        };
         if let Err(error) = self.check_commit(&request.group_id, &committer, not_found, now) {
             return out.reply(call.id, GroupReply::OffsetCommit(refused(&request, error.code)));
         }

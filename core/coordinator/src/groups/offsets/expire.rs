@@ -41,7 +41,7 @@ impl GroupCoordinator {
     pub(in crate::groups) fn expire(&mut self, now: Now, out: &mut Output) {
         out.may_be_split();
         let mut expired = 0;
-        for (group_id, group) in self.groups.iter().filter(|(_, group)| group.may_expire()) {
+        for (group_id, group) in &self.groups {
             let (old, is_all) = self.expired_offsets(group_id, now);
             expired += old.len() as u64;
             for (topic, partition) in old {

@@ -67,11 +67,12 @@ impl Look<'_> {
     }
 
     fn all(&self) -> Vec<OffsetFetchResponseTopics> {
-        let topic = |(name, offsets): (&std::sync::Arc<str>, &BTreeMap<i32, CommittedOffset>)| OffsetFetchResponseTopics {
-            name: (&**name).into(),
-            topic_id: TopicId::ZERO,
-            partitions: offsets.iter().map(|(index, offset)| self.partition(name, *index, Some(offset))).collect(),
-        };
+        let topic =
+            |(name, offsets): (&std::sync::Arc<str>, &BTreeMap<i32, CommittedOffset>)| OffsetFetchResponseTopics {
+                name: (&**name).into(),
+                topic_id: TopicId::ZERO,
+                partitions: offsets.iter().map(|(index, offset)| self.partition(name, *index, Some(offset))).collect(),
+            };
         self.known.into_iter().flatten().map(topic).collect()
     }
 

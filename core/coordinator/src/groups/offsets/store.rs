@@ -140,7 +140,7 @@ impl Offsets {
     }
 
     /// What transactions are about to change of a group's offsets.
-    pub(super) fn pending_of(&self, group: &str) -> impl Iterator<Item = (&Arc<str>, i32)> {
+    pub(in crate::groups) fn pending_of(&self, group: &str) -> impl Iterator<Item = (&Arc<str>, i32)> {
         let from: GroupPartition = (Arc::from(group), Arc::from(""), i32::MIN);
         let of_group = self.open.range(from.clone()..).take_while(move |((other, ..), _)| *other == from.0);
         of_group.map(|((_, topic, partition), _)| (topic, *partition))
@@ -149,9 +149,9 @@ impl Offsets {
     /// Every partition that has an offset or is about to get one, of the topics that `wanted` names.
     pub(super) fn of_topics(&self, wanted: impl Fn(&str) -> bool) -> BTreeSet<GroupPartition> {
         let committed = self.committed.0.iter().flat_map(|(group, topics)| {
-            topics.iter().flat_map(move |(topic, partitions)| {
-                partitions.keys().map(move |partition| (group, topic, *partition))
-            })
+            topics
+                .iter()
+                .flat_map(move |(topic, partitions)| partitions.keys().map(move |partition| (group, topic, *partition)))
         });
         let pending = self.open.keys().map(|(group, topic, partition)| (group, topic, *partition));
         committed
@@ -197,7 +197,7 @@ impl Offsets {
     }
 
     /// Takes a transaction's end. Of a pending and a committed offset the one whose record is later stands.
-    pub(super) fn end_transaction(&mut self, producer: ProducerId, committed: bool) {
+    pub(in crate::groups) fn end_transaction(&mut self, producer: ProducerId, committed: bool) {
         let Some(table) = self.pending.remove(&producer) else { return };
         for (group, topics) in table.0 {
             for (topic, partitions) in topics {
