@@ -48,6 +48,7 @@ use groups::Groups;
 use metrics::Metrics;
 use replica_manager::ReplicaManager;
 
+pub use groups::GroupParts;
 pub use metrics::describe as describe_metrics;
 pub use status::{PartitionStatus, TopicStatus};
 
@@ -97,9 +98,11 @@ pub struct BrokerParts {
     pub limits: Limits,
     /// The storage backends by name.
     pub storages: BTreeMap<String, Arc<dyn LogStorage>>,
+    /// What groups are built from.
+    pub groups: GroupParts,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Randomness, for session ids.
+    /// Randomness, for ids of sessions and members.
     pub random: Random,
 }
 
@@ -343,7 +346,7 @@ impl RunningBroker {
             sessions: FetchSessions::new(slots),
             producer_ids: tokio::sync::Mutex::default(),
             auto_create: tokio::sync::Mutex::default(),
-            groups: Groups::new(),
+            groups: Groups::new(parts.groups),
             metrics: Metrics::new(),
         });
         broker.groups.load_all(&broker);

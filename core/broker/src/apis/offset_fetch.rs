@@ -57,8 +57,7 @@ async fn fetch(call: &Call<'_>, mut group: OffsetFetchRequestGroup, require_stab
         Err(code) => return failed(asked_for, code, call.version),
     };
     if response.error_code != 0 {
-        let code = ErrorCode::try_from(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
-        return failed(asked_for, code, call.version);
+        return failed_with(asked_for, response.error_code, call.version);
     }
     if by_id {
         for topic in &mut response.topics {
@@ -84,19 +83,19 @@ fn take_unknown(image: &MetadataImage, group: &mut OffsetFetchRequestGroup) -> V
             topic.name = (&**known.name()).into();
             return true;
         }
-        unknown.push(answer(topic, ErrorCode::UnknownTopicId));
+        unknown.push(answer(topic, ErrorCode::UnknownTopicId.into()));
         false
     });
     unknown
 }
 
-fn answer(topic: &OffsetFetchRequestTopics, code: ErrorCode) -> OffsetFetchResponseTopics {
+fn answer(topic: &OffsetFetchRequestTopics, error_code: i16) -> OffsetFetchResponseTopics {
     let partition = |index: &i32| OffsetFetchResponsePartitions {
         partition_index: *index,
         committed_offset: -1,
         committed_leader_epoch: -1,
         metadata: Some(Default::default()),
-        error_code: code.into(),
+        error_code,
     };
     OffsetFetchResponseTopics {
         name: topic.name.clone(),
@@ -109,10 +108,14 @@ fn answer(topic: &OffsetFetchRequestTopics, code: ErrorCode) -> OffsetFetchRespo
 fn failed(group: OffsetFetchRequestGroup, code: ErrorCode, version: i16) -> OffsetFetchResponseGroup {
     // These two make old consumers give up, where NOT_COORDINATOR has them look for the coordinator again.
     let code = if code == ErrorCode::CoordinatorNotAvailable { ErrorCode::NotCoordinator } else { code };
+    failed_with(group, code.into(), version)
+}
+
+fn failed_with(group: OffsetFetchRequestGroup, error_code: i16, version: i16) -> OffsetFetchResponseGroup {
     if version >= GROUP_ERROR_SINCE {
-        return OffsetFetchResponseGroup { group_id: group.group_id, error_code: code.into(), ..Default::default() };
+        return OffsetFetchResponseGroup { group_id: group.group_id, error_code, ..Default::default() };
     }
-    let topics = group.topics.iter().flatten().map(|topic| answer(topic, code)).collect();
+    let topics = group.topics.iter().flatten().map(|topic| answer(topic, error_code)).collect();
     OffsetFetchResponseGroup { group_id: group.group_id, topics, ..Default::default() }
 }
 

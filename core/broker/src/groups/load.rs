@@ -95,7 +95,7 @@ async fn replay(
 
 /// A machine that knows the metadata and holds nothing.
 fn machine(broker: &Broker, image: &Arc<MetadataImage>) -> GroupCoordinator {
-    let mut machine = GroupCoordinator::new(broker.group_settings(), Arc::clone(&broker.random));
+    let mut machine = broker.groups().machine(broker.group_settings(), Arc::clone(&broker.random));
     let now = Now { elapsed_ms: broker.elapsed_ms(), wall: broker.clock().now() };
     // An empty machine has nothing to say to the metadata.
     machine.metadata(image, now, &mut Output::default());

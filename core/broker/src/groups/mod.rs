@@ -17,8 +17,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
-use watershed_coordinator::groups::{GroupReply, GroupRequest};
+use watershed_coordinator::groups::{Assignors, GroupCoordinator, GroupReply, GroupRequest, Random};
 use watershed_log::Mark;
+use watershed_metadata::configs::{GroupRules, GroupSettings};
 use watershed_metadata::{Change, MetadataDelta, MetadataImage, OFFSETS_TOPIC, Topic};
 use watershed_model::{BrokerId, Offset, TopicIdPartition};
 use watershed_protocol::ErrorCode;
@@ -53,6 +54,15 @@ const LOADS_AT_ONCE: usize = 4;
 /// After so many records a coordinator's state is saved, so that loading it again reads no more than about that many.
 const SNAPSHOT_RECORDS: u64 = 1_000_000;
 
+/// What the operator and the program give to groups.
+#[derive(Debug, Default)]
+pub struct GroupParts {
+    /// The rules of the configuration file.
+    pub rules: GroupRules,
+    /// The assignors by name; `uniform` must be among them, because it takes over where another one fails.
+    pub assignors: Assignors,
+}
+
 #[derive(Clone)]
 enum Slot {
     Loading(Arc<Notify>),
@@ -66,6 +76,8 @@ enum Slot {
 
 /// Where coordinators are found.
 pub(crate) struct Groups {
+    rules: Arc<GroupRules>,
+    assignors: Arc<Assignors>,
     slots: Mutex<HashMap<TopicIdPartition, Slot>>,
     runtime: Handle,
     /// Rung when a timer is to fire earlier than was planned.
@@ -75,13 +87,20 @@ pub(crate) struct Groups {
 
 impl Groups {
     /// None yet; their tasks run on the runtime that this is called in.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(parts: GroupParts) -> Self {
         Self {
+            rules: Arc::new(parts.rules),
+            assignors: Arc::new(parts.assignors),
             slots: Mutex::default(),
             runtime: Handle::current(),
             alarm: Arc::default(),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
         }
+    }
+
+    /// An empty coordinator of one partition.
+    fn machine(&self, settings: Arc<GroupSettings>, random: Random) -> GroupCoordinator {
+        GroupCoordinator::new(settings, Arc::clone(&self.rules), Arc::clone(&self.assignors), random)
     }
 
     /// The partition of `__consumer_offsets` that a group belongs to: Java's hash of its id, over `count` partitions.

@@ -56,9 +56,16 @@ impl Shard {
     pub(super) async fn save_snapshot(&self) {
         let coordinator = Arc::clone(&self.coordinator);
         let taken = tokio::task::spawn_blocking(move || coordinator.snapshot()).await;
-        // A panic was reported when it happened.
-        let Ok((at, bytes)) = taken else { return };
-        let (size, partition) = (bytes.len(), self.log().partition().partition);
+        let partition = self.log().partition().partition;
+        let (at, bytes) = match taken {
+            Ok(Ok(snapshot)) => snapshot,
+            Ok(Err(reason)) => {
+                return tracing::warn!(partition, reason, "cannot save a group coordinator's state; loading it will take longer");
+            }
+            // A panic was reported when it happened.
+            Err(_) => return,
+        };
+        let size = bytes.len();
         let saved = match self.log().save_coordinator(at, bytes) {
             Ok(ticket) => ticket.await.map(drop),
             Err(error) => Err(error),

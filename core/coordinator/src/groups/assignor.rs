@@ -16,7 +16,7 @@ use super::GroupCoordinator;
 use super::consumer::Partitions;
 
 /// The assignor that takes over where another one fails; every broker has it.
-pub const FALLBACK: &str = "uniform";
+pub(super) const FALLBACK: &str = "uniform";
 
 /// The assignors of a broker, by name.
 #[derive(Default)]

@@ -7,7 +7,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// The protocol type of groups whose members speak this.
-pub const PROTOCOL_TYPE: &str = "consumer";
+pub(super) const PROTOCOL_TYPE: &str = "consumer";
 
 /// The newest version.
 const VERSION_MAX: i16 = 3;
@@ -25,49 +25,49 @@ const NO_GENERATION: i32 = -1;
 
 /// Partitions of one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicPartitions {
+pub(super) struct TopicPartitions {
     /// The topic's name.
-    pub topic: String,
+    pub(super) topic: String,
     /// Its partitions.
-    pub partitions: Vec<i32>,
+    pub(super) partitions: Vec<i32>,
 }
 
 /// What a member wants and has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
+pub(super) struct Subscription {
     /// The version it came in, at most 3.
-    pub version: i16,
+    pub(super) version: i16,
     /// The topics that it wants to consume.
-    pub topics: Vec<String>,
+    pub(super) topics: Vec<String>,
     /// What its assignor adds.
-    pub user_data: Option<Bytes>,
+    pub(super) user_data: Option<Bytes>,
     /// What it owns; nothing before version 1.
-    pub owned_partitions: Vec<TopicPartitions>,
+    pub(super) owned_partitions: Vec<TopicPartitions>,
     /// The generation in which it owned them; -1 if it was in none, and before version 2.
-    pub generation_id: i32,
+    pub(super) generation_id: i32,
     /// Its rack; `None` before version 3.
-    pub rack_id: Option<String>,
+    pub(super) rack_id: Option<String>,
 }
 
 /// What a member gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Assignment {
+pub(super) struct Assignment {
     /// The partitions.
-    pub partitions: Vec<TopicPartitions>,
+    pub(super) partitions: Vec<TopicPartitions>,
     /// What the assignor adds.
-    pub user_data: Option<Bytes>,
+    pub(super) user_data: Option<Bytes>,
 }
 
 /// The version that a subscription or assignment is to be read in.
 #[must_use]
-pub fn version(bytes: &Bytes) -> Option<i16> {
+pub(super) fn version(bytes: &Bytes) -> Option<i16> {
     Reader(bytes.clone()).version()
 }
 
 impl Subscription {
     /// Reads one.
     #[must_use]
-    pub fn decode(bytes: &Bytes) -> Option<Self> {
+    pub(super) fn decode(bytes: &Bytes) -> Option<Self> {
         let mut reader = Reader(bytes.clone());
         let version = reader.version()?;
         let topics = reader.array(Reader::string)?;
@@ -82,7 +82,7 @@ impl Subscription {
 
     /// Reads only the topics, as version 0 has them: they stand first in every version.
     #[must_use]
-    pub fn decode_topics(bytes: &Bytes) -> Option<Vec<String>> {
+    pub(super) fn decode_topics(bytes: &Bytes) -> Option<Vec<String>> {
         let mut reader = Reader(bytes.clone());
         reader.version()?;
         let topics = reader.array(Reader::string)?;
@@ -92,7 +92,7 @@ impl Subscription {
 
     /// Writes it in its version.
     #[must_use]
-    pub fn encode(&self) -> Bytes {
+    pub(super) fn encode(&self) -> Bytes {
         let mut out = BytesMut::new();
         out.put_i16(self.version);
         put_array(&mut out, &self.topics, |out, topic| put_string(out, topic));
@@ -116,7 +116,7 @@ impl Subscription {
 impl Assignment {
     /// Reads one.
     #[must_use]
-    pub fn decode(bytes: &Bytes) -> Option<Self> {
+    pub(super) fn decode(bytes: &Bytes) -> Option<Self> {
         let mut reader = Reader(bytes.clone());
         reader.version()?;
         let partitions = reader.array(Reader::topic_partitions)?;
@@ -126,7 +126,7 @@ impl Assignment {
 
     /// Writes it in a version, at most 3. The versions look the same but for their number.
     #[must_use]
-    pub fn encode(&self, version: i16) -> Bytes {
+    pub(super) fn encode(&self, version: i16) -> Bytes {
         let mut out = BytesMut::new();
         out.put_i16(version.clamp(0, VERSION_MAX));
         put_array(&mut out, &self.partitions, put_topic_partitions);

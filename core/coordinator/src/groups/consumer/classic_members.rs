@@ -95,7 +95,7 @@ impl GroupCoordinator {
             let target = group.target(&after.member_id, instance_id);
             return Ok(self.downgrade_with(&group_id, &after, &target, has_changed, now, out));
         }
-        let update = Update { group, before, after, owned: Some(&owned), reason };
+        let update = Update { group, before, after, owned: Some(&owned) };
         let updated = self.update_member(&update, now, out)?;
         let member = updated.member.clone();
         self.note_update(&group_id, &updated, reason, now);

@@ -42,13 +42,13 @@ impl ConsumerGroupState {
 
 /// The topics that a regular expression matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
+pub(super) struct Resolved {
     /// Their names.
-    pub topics: Arc<BTreeSet<String>>,
+    pub(super) topics: Arc<BTreeSet<String>>,
     /// The version of the metadata; 0 where the record says so.
-    pub version: i64,
+    pub(super) version: i64,
     /// When they were looked up.
-    pub at: Timestamp,
+    pub(super) at: Timestamp,
 }
 
 /// When the metadata is looked at again.
@@ -99,6 +99,11 @@ impl ConsumerGroup {
             refresh: RefreshDeadline::default(),
             rebalance: None,
         }
+    }
+
+    /// The group with other regular expressions looked up.
+    pub(super) fn with_resolved(&self, resolved: BTreeMap<Arc<str>, Resolved>) -> Self {
+        Self { resolved, ..self.clone() }
     }
 
     /// The members, in the order of their ids.

@@ -30,7 +30,6 @@ pub(super) struct Update<'a> {
     pub(super) before: ConsumerMember,
     pub(super) after: ConsumerMember,
     pub(super) owned: Option<&'a Partitions>,
-    pub(super) reason: RebalanceReason,
 }
 
 /// What came of an [`Update`].
@@ -89,7 +88,7 @@ impl GroupCoordinator {
         let before = known_member(group, &member_id, request, owned.as_ref(), &mut events)?;
         let after = told(&before, call, request);
         let reason = if !is_member { RebalanceReason::MemberJoined } else { RebalanceReason::MetadataChanged };
-        let update = Update { group, before, after, owned: owned.as_ref(), reason };
+        let update = Update { group, before, after, owned: owned.as_ref() };
         let old = update.before.assigned.clone();
         let updated = self.update_member(&update, now, &mut events)?;
         let (group_id, interval_ms) = (Arc::clone(&group.group_id), self.heartbeat_interval_ms(&request.group_id));
@@ -126,7 +125,7 @@ impl GroupCoordinator {
         let (resolved, regex_changed) = self.update_regular_expressions(group, before, after, now, out)?;
         let is_resolved_anew = resolved.is_some();
         // From here on the group is seen with the regular expressions as they are now.
-        let seen = resolved.map(|resolved| ConsumerGroup { resolved, ..(*group).clone() });
+        let seen = resolved.map(|resolved| group.with_resolved(resolved));
         let group = seen.as_ref().unwrap_or(group);
         let mut epoch = group.epoch;
         let must_bump = epoch == 0 || names_changed || regex_changed || is_resolved_anew;

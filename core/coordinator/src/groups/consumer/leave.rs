@@ -68,8 +68,9 @@ impl GroupCoordinator {
             remove_member(group_id, &member.member_id, out);
         }
         let gone = self.drop_regular_expressions(group, &members, out);
-        let mut seen = group.clone();
-        seen.resolved.retain(|regex, _| !gone.contains(regex));
+        let mut resolved = group.resolved.clone();
+        resolved.retain(|regex, _| !gone.contains(regex));
+        let seen = group.with_resolved(resolved);
         let hash = self.metadata_hash(&self.topics_of(&seen, &members, None));
         out.write(epoch_record(group_id, group.epoch + 1, hash));
         for member in &members {
