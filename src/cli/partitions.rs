@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use watershed_client::ClientError;
 use watershed_hooks::{
-    Batch, Choice, Column, Environment, Failure, Hook, Partitioner, PluginFactory, Settings, assign,
+    Batch, Choice, Column, Environment, Failure, Hook, HookKind, Partitioner, PluginFactory, Settings, assign,
 };
 use watershed_model::{Clock, SystemClock};
 
@@ -75,8 +75,9 @@ impl Partitions {
 
 impl Asked {
     fn new(name: &str, factories: &[Box<dyn PluginFactory>]) -> Result<Self, CliError> {
-        let Some(factory) = factories.iter().find(|f| f.name() == name) else {
-            let names: Vec<_> = factories.iter().map(|f| f.name()).collect();
+        let mut partitioners = factories.iter().filter(|f| f.hook() == HookKind::Partitioner);
+        let Some(factory) = partitioners.clone().find(|f| f.name() == name) else {
+            let names: Vec<_> = partitioners.map(|f| f.name()).collect();
             let message = format!("there is no partitioner {name:?}; there are: {}", names.join(", "));
             return Err(CliError::new(Exit::Usage, message));
         };
@@ -86,7 +87,7 @@ impl Asked {
                 Ok(Self { partitioner, keys: Column::new(), sizes: Vec::new(), choices: Vec::new() })
             }
             other => {
-                let message = format!("{name:?} is a {}, not a partitioner", other.name());
+                let message = format!("{name:?} is a {}, not a partitioner", other.kind());
                 Err(CliError::new(Exit::Usage, message))
             }
         }

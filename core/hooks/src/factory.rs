@@ -53,6 +53,33 @@ impl fmt::Debug for Environment {
     }
 }
 
+/// The hooks that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum HookKind {
+    /// Which partition each record belongs to: [`Partitioner`].
+    Partitioner,
+    /// Which member of a group gets which partition: [`Assignor`].
+    Assignor,
+}
+
+impl HookKind {
+    /// The hook's name in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Partitioner => "partitioner",
+            Self::Assignor => "assignor",
+        }
+    }
+}
+
+impl fmt::Display for HookKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// An instance of a plugin, by the hook that it serves.
 #[non_exhaustive]
 pub enum Hook {
@@ -63,19 +90,19 @@ pub enum Hook {
 }
 
 impl Hook {
-    /// The hook's name in the configuration.
+    /// Which hook it serves.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub fn kind(&self) -> HookKind {
         match self {
-            Self::Partitioner(_) => "partitioner",
-            Self::Assignor(_) => "assignor",
+            Self::Partitioner(_) => HookKind::Partitioner,
+            Self::Assignor(_) => HookKind::Assignor,
         }
     }
 }
 
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.kind().name())
     }
 }
 
@@ -83,6 +110,9 @@ impl fmt::Debug for Hook {
 pub trait PluginFactory: Send + Sync {
     /// The name by which the configuration binds it; unique within a hook.
     fn name(&self) -> &str;
+
+    /// The hook that its instances serve.
+    fn hook(&self) -> HookKind;
 
     /// Checks settings without making anything; called for every configured plugin before the broker starts, and by
     /// `watershed check`.

@@ -20,7 +20,7 @@ mod partitioner;
 
 pub use assignor::{Assignor, GroupAssignment, assign_group};
 pub use batch::{Batch, Column, ColumnFull};
-pub use factory::{Environment, Hook, PluginError, PluginFactory, Settings};
+pub use factory::{Environment, Hook, HookKind, PluginError, PluginFactory, Settings};
 pub use failure::Failure;
 pub use group::{GroupMember, GroupSpec, GroupTopic, TopicPartition, by_topic};
 pub use partitioner::{Choice, Partitioner, assign};

@@ -1,26 +1,18 @@
 //! The built-in policies, written against `watershed-hooks` only, like anyone else's.
 //!
-//! Partitioners: [`KeyHash`] (`key-hash`), [`RoundRobin`] (`round-robin`), [`Sticky`] (`sticky`). Their factories are
-//! listed by [`factories`]; their names are reserved.
+//! - [`partitioners`]: `key-hash`, `round-robin`, `sticky`.
+//! - [`assignors`]: `range`, `uniform`, `round-robin`, `sticky`.
+//!
+//! [`factories`] lists their factories. Their names are reserved; a name is unique within a hook only.
 
-mod key_hash;
-mod murmur2;
-mod round_robin;
+pub mod assignors;
+pub mod partitioners;
 mod settings;
-mod sticky;
 
 use watershed_hooks::PluginFactory;
-
-pub use key_hash::{KeyHash, KeyHashFactory};
-pub use murmur2::murmur2;
-pub use round_robin::{RoundRobin, RoundRobinFactory};
-pub use sticky::{STICKY_BATCH_BYTES_DEFAULT, Sticky, StickyFactory};
 
 /// The factories of all built-in plugins.
 #[must_use]
 pub fn factories() -> Vec<Box<dyn PluginFactory>> {
-    vec![Box::new(KeyHashFactory), Box::new(RoundRobinFactory), Box::new(StickyFactory)]
+    partitioners::factories().into_iter().chain(assignors::factories()).collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
-use watershed_hooks::{Batch, Choice, Environment, Failure, Hook, Partitioner, PluginError, PluginFactory, Settings};
+use watershed_hooks::{
+    Batch, Choice, Environment, Failure, Hook, HookKind, Partitioner, PluginError, PluginFactory, Settings,
+};
 
 use crate::settings;
 
@@ -61,6 +63,10 @@ pub struct RoundRobinFactory;
 impl PluginFactory for RoundRobinFactory {
     fn name(&self) -> &str {
         "round-robin"
+    }
+
+    fn hook(&self) -> HookKind {
+        HookKind::Partitioner
     }
 
     fn validate(&self, settings: &Settings) -> Result<(), PluginError> {

@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
-use watershed_hooks::{Batch, Choice, Environment, Failure, Hook, Partitioner, PluginError, PluginFactory, Settings};
+use watershed_hooks::{
+    Batch, Choice, Environment, Failure, Hook, HookKind, Partitioner, PluginError, PluginFactory, Settings,
+};
 
 use crate::settings;
 
@@ -105,6 +107,10 @@ impl StickyFactory {
 impl PluginFactory for StickyFactory {
     fn name(&self) -> &str {
         "sticky"
+    }
+
+    fn hook(&self) -> HookKind {
+        HookKind::Partitioner
     }
 
     fn validate(&self, settings: &Settings) -> Result<(), PluginError> {

@@ -2,9 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use watershed_hooks::{Batch, Choice, Environment, Failure, Hook, Partitioner, PluginError, PluginFactory, Settings};
+use watershed_hooks::{
+    Batch, Choice, Environment, Failure, Hook, HookKind, Partitioner, PluginError, PluginFactory, Settings,
+};
 
-use crate::murmur2;
+use super::murmur2;
 use crate::settings;
 
 /// The partitioner `key-hash`: murmur2 of the key, without its sign bit, modulo the number of partitions. A record
@@ -47,6 +49,10 @@ pub struct KeyHashFactory;
 impl PluginFactory for KeyHashFactory {
     fn name(&self) -> &str {
         "key-hash"
+    }
+
+    fn hook(&self) -> HookKind {
+        HookKind::Partitioner
     }
 
     fn validate(&self, settings: &Settings) -> Result<(), PluginError> {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use watershed_hooks::{Batch, Choice, Column, Environment, Hook, Partitioner, PluginFactory, Settings, assign};
 
-use crate::{KeyHash, RoundRobin, Sticky, factories, murmur2};
+use super::{KeyHash, RoundRobin, Sticky, factories, murmur2};
 
 fn n(partitions: u32) -> NonZeroU32 {
     NonZeroU32::new(partitions).unwrap()

@@ -1,0 +1,149 @@
+//! Finds the chain of members along which partitions can wander so that the group becomes more even.
+//!
+//! A member reaches the subscribers of every topic of which it holds a partition. A step costs 1 where that partition is one it
+//! owned before, 0 otherwise; the search (breadth first with costs of 0 and 1) takes the cheapest chain.
+
+use std::collections::VecDeque;
+
+use super::mixed::Builder;
+
+/// Not reached.
+const FAR: u32 = u32::MAX;
+
+/// What was reached: at which cost, and from whom.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    cost: u32,
+    from: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Node {
+    Member(u32),
+    Topic(u32),
+}
+
+/// One giver's partition of a topic goes to a taker.
+pub(super) type Link = (u32, u32, u32);
+
+/// The state of all searches in one group.
+pub(super) struct Search {
+    /// From topics.
+    members: Vec<Reached>,
+    /// From members.
+    topics: Vec<Reached>,
+    touched: Vec<Node>,
+    queue: VecDeque<(u32, Node)>,
+    done: Vec<bool>,
+    steps: u64,
+}
+
+impl Search {
+    pub(super) fn new(members: usize, topics: usize) -> Self {
+        let far = Reached { cost: FAR, from: FAR };
+        Self {
+            members: vec![far; members],
+            topics: vec![far; topics],
+            touched: Vec::new(),
+            queue: VecDeque::new(),
+            done: vec![false; members],
+            steps: 0,
+        }
+    }
+
+    /// Whether nothing can be moved from this member for the better, now and later.
+    pub(super) fn is_done(&self, member: u32) -> bool {
+        self.done[member as usize]
+    }
+
+    /// How many steps all searches took.
+    pub(super) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The cheapest chain from a member to one that has at least two partitions less: the last link first. Without one,
+    /// everybody who was reached is done, provided that nobody who is not done has more than the giver.
+    pub(super) fn chain(&mut self, builder: &Builder<'_>, giver: u32) -> Option<Vec<Link>> {
+        let found = self.walk(builder, giver);
+        let chain = found.map(|taker| self.links(giver, taker));
+        let touched = std::mem::take(&mut self.touched);
+        for node in touched {
+            let reached = match node {
+                Node::Topic(topic) => &mut self.topics[topic as usize],
+                Node::Member(member) => {
+                    self.done[member as usize] |= chain.is_none();
+                    &mut self.members[member as usize]
+                }
+            };
+            reached.cost = FAR;
+        }
+        self.queue.clear();
+        chain
+    }
+
+    /// Reaches out until the cheapest taker is known; of equally cheap ones, the one with the fewest partitions.
+    fn walk(&mut self, builder: &Builder<'_>, giver: u32) -> Option<u32> {
+        let load = builder.loads[giver as usize];
+        let mut best: Option<(u32, u32, u32)> = None;
+        self.reach(Node::Member(giver), 0, FAR, 0);
+        while let Some((cost, node)) = self.queue.pop_front() {
+            if best.is_some_and(|(of_best, ..)| cost > of_best) {
+                break;
+            }
+            match node {
+                Node::Member(member) if self.members[member as usize].cost == cost => {
+                    let own = builder.loads[member as usize];
+                    if own + 2 <= load {
+                        best = best.into_iter().chain([(cost, own, member)]).min();
+                    }
+                    for (topic, held) in &builder.held[member as usize] {
+                        let moves_owned = held.iter().all(|partition| builder.owned(member, *topic, *partition));
+                        self.reach(Node::Topic(*topic), cost, member, u32::from(moves_owned));
+                    }
+                }
+                Node::Topic(topic) if self.topics[topic as usize].cost == cost => {
+                    for member in &builder.subscribers[topic as usize] {
+                        self.reach(Node::Member(*member), cost, topic, 0);
+                    }
+                }
+                // Reached more cheaply since.
+                Node::Member(_) | Node::Topic(_) => {}
+            }
+        }
+        best.map(|(_, _, taker)| taker)
+    }
+
+    fn reach(&mut self, node: Node, cost: u32, from: u32, step: u32) {
+        self.steps += 1;
+        let reached = match node {
+            Node::Member(member) if self.done[member as usize] => return,
+            Node::Member(member) => &mut self.members[member as usize],
+            Node::Topic(topic) => &mut self.topics[topic as usize],
+        };
+        let known = reached.cost != FAR;
+        if cost + step >= reached.cost {
+            return;
+        }
+        *reached = Reached { cost: cost + step, from };
+        if !known {
+            self.touched.push(node);
+        }
+        if step == 0 {
+            self.queue.push_front((cost, node));
+        } else {
+            self.queue.push_back((cost + step, node));
+        }
+    }
+
+    fn links(&self, giver: u32, taker: u32) -> Vec<Link> {
+        let mut links = Vec::new();
+        let mut to = taker;
+        while to != giver {
+            let topic = self.members[to as usize].from;
+            let from = self.topics[topic as usize].from;
+            links.push((from, topic, to));
+            to = from;
+        }
+        links
+    }
+}
