@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use watershed_hooks::PluginFactory;
+use watershed_hooks::{Assignor, Environment, Hook, PluginFactory, Settings};
 use watershed_metadata::configs::Parts;
 use watershed_model::Clock;
 use watershed_storage::LogStorage;
@@ -55,7 +55,19 @@ impl Registry {
     /// The names of what there is, for the configuration to be checked against.
     #[must_use]
     pub fn parts(&self) -> Parts {
-        Parts { storages: self.storages.keys().cloned().collect(), ..Parts::default() }
+        let assignors = self.assignors().into_iter().map(|(name, _)| name).collect();
+        Parts { storages: self.storages.keys().cloned().collect(), assignors }
+    }
+
+    /// An instance of every assignor, by name. Those that need settings are bound by the configuration instead.
+    #[must_use]
+    pub fn assignors(&self) -> Vec<(String, Box<dyn Assignor>)> {
+        let environment = Environment { random: Arc::new(|| 0) };
+        let made = self.hooks.iter().filter_map(|factory| match factory.create(&Settings::new(), &environment) {
+            Ok(Hook::Assignor(assignor)) => Some((factory.name().to_owned(), assignor)),
+            Ok(_) | Err(_) => None,
+        });
+        made.collect()
     }
 
     /// The built-in hooks.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio_util::sync::CancellationToken;
-use watershed_broker::{BrokerParts, Limits, RunningBroker, StartError};
+use watershed_broker::{BrokerParts, GroupParts, Limits, RunningBroker, StartError};
 use watershed_controller::{
     ConfigOp, ConfigTarget, ControllerError, ControllerHandle, ControllerOptions, CreatePartitions, CreateTopic,
     IncrementalAlter, RegisterBroker,
@@ -189,6 +189,7 @@ pub async fn run(
         config: broker_config,
         limits,
         storages,
+        groups: GroupParts { rules: config.group_rules(), assignors: registry.assignors().into_iter().collect() },
         clock,
         random: Arc::new(random_bytes),
     })

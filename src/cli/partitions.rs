@@ -75,7 +75,7 @@ impl Partitions {
 
 impl Asked {
     fn new(name: &str, factories: &[Box<dyn PluginFactory>]) -> Result<Self, CliError> {
-        let mut partitioners = factories.iter().filter(|f| f.hook() == HookKind::Partitioner);
+        let partitioners = factories.iter().filter(|f| f.hook() == HookKind::Partitioner);
         let Some(factory) = partitioners.clone().find(|f| f.name() == name) else {
             let names: Vec<_> = partitioners.map(|f| f.name()).collect();
             let message = format!("there is no partitioner {name:?}; there are: {}", names.join(", "));

@@ -60,7 +60,11 @@ impl Shard {
         let (at, bytes) = match taken {
             Ok(Ok(snapshot)) => snapshot,
             Ok(Err(reason)) => {
-                return tracing::warn!(partition, reason, "cannot save a group coordinator's state; loading it will take longer");
+                return tracing::warn!(
+                    partition,
+                    reason,
+                    "cannot save a group coordinator's state; loading it will take longer"
+                );
             }
             // A panic was reported when it happened.
             Err(_) => return,

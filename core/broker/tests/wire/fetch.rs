@@ -40,7 +40,7 @@ async fn a_parked_fetch_is_woken_by_the_deletion_of_its_topic() {
     stage.silent(&mut [&mut by_name, &mut by_id]).await;
     stage.delete(TOPIC).await;
     let codes = [fetched(&by_name.receive(named).await).error_code, fetched(&by_id.receive(with_id).await).error_code];
-    assert_eq!(codes, [ErrorCode::UnknownTopicOrPartition.into(), ErrorCode::UnknownTopicId.into()]);
+    assert_eq!(codes, [i16::from(ErrorCode::UnknownTopicOrPartition), ErrorCode::UnknownTopicId.into()]);
 }
 
 #[tokio::test]

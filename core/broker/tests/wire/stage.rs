@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use watershed_broker::{BrokerParts, Limits, RunningBroker};
+use watershed_broker::{BrokerParts, GroupParts, Limits, RunningBroker};
 use watershed_controller::{ControllerHandle, ControllerOptions, CreateTopic, RegisterBroker, TopicRef};
 use watershed_metadata::configs::BrokerConfig;
 use watershed_metadata::{Endpoint, SecurityProtocol, supported_features};
@@ -125,6 +125,7 @@ impl Stage {
             config: BrokerConfig::default(),
             limits,
             storages,
+            groups: GroupParts::default(),
             clock,
             random: Arc::new(random),
         })

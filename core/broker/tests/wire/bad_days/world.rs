@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use watershed_broker::{BrokerParts, RunningBroker};
+use watershed_broker::{BrokerParts, GroupParts, RunningBroker};
 use watershed_controller::{ControllerHandle, ControllerOptions};
 use watershed_metadata::configs::BrokerConfig;
 use watershed_model::{BrokerId, Clock, SystemClock, Timestamp};
@@ -101,6 +101,7 @@ impl World {
             config: BrokerConfig::default(),
             limits: limits(),
             storages: BTreeMap::from([("disk".to_owned(), disk), ("memory".to_owned(), calm)]),
+            groups: GroupParts::default(),
             clock: shared,
             random: Arc::new(random),
         })
