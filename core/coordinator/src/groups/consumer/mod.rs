@@ -22,6 +22,8 @@ mod partitions;
 mod reconcile;
 mod regex;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
