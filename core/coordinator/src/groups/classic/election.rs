@@ -47,12 +47,7 @@ impl ClassicGroup {
             });
             votes[place].1 += 1;
         }
-        let table = java_table(votes.len());
-        // Of those that share a place in the table, the one that was voted for first comes first.
-        let first = |(at, (name, count)): &(usize, &(&Arc<str>, usize))| {
-            (std::cmp::Reverse(*count), java_hash(name) & (table - 1), *at)
-        };
-        votes.iter().enumerate().min_by_key(first).map(|(_, (name, _))| (*name).clone())
+        most_votes(&votes)
     }
 
     /// Makes someone who has joined again the leader, if the leader has not. Tells whether anyone has.
@@ -102,6 +97,15 @@ impl ClassicGroup {
     }
 }
 
+/// The name with most votes; of several, the one that comes first in a Java hash map into which they were put in this order.
+fn most_votes(votes: &[(&Arc<str>, usize)]) -> Option<Arc<str>> {
+    let table = java_table(votes.len());
+    let place = |(at, (name, count)): &(usize, &(&Arc<str>, usize))| {
+        (std::cmp::Reverse(*count), java_hash(name) & (table - 1), *at)
+    };
+    votes.iter().enumerate().min_by_key(place).map(|(_, (name, _))| (*name).clone())
+}
+
 /// `String.hashCode`, with its halves mixed as `java.util.HashMap` does.
 fn java_hash(text: &str) -> u32 {
     let hash = text.encode_utf16().fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
@@ -116,4 +120,34 @@ fn java_table(entries: usize) -> u32 {
         table = table.saturating_mul(2);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_are_decided_by_javas_table() {
+        // The first keys of java.util.HashMap (OpenJDK 17) with these names.
+        let numbered = |count: usize| (0..count).map(|at| format!("p{at}")).collect::<Vec<_>>();
+        let check = |names: &[&str], expected: &str| {
+            let names: Vec<Arc<str>> = names.iter().map(|name| (*name).into()).collect();
+            let votes: Vec<_> = names.iter().map(|name| (name, 1)).collect();
+            assert_eq!(most_votes(&votes).as_deref(), Some(expected), "{names:?}");
+        };
+        check(&["range", "roundrobin"], "range");
+        check(&["roundrobin", "range"], "range");
+        check(&["range", "sticky"], "sticky");
+        check(&["cooperative-sticky", "range"], "range");
+        check(&["RoundRobinAssigner", "range"], "range");
+        check(&["roundrobin", "sticky", "range", "cooperative-sticky"], "sticky");
+        // The same hash: the first one.
+        check(&["Aa", "BB", "range"], "Aa");
+        check(&["BB", "Aa", "range"], "BB");
+        check(&["\u{e9}\u{1f600}", "x"], "\u{e9}\u{1f600}");
+        for count in [12, 13, 24, 25] {
+            let names = numbered(count);
+            check(&names.iter().map(String::as_str).collect::<Vec<_>>(), "p0");
+        }
+    }
 }

@@ -149,8 +149,8 @@ impl ClassicGroup {
         let (waiting, request) = (join.waiting(), &join.request);
         let member_id = request.member_id.as_str();
         if !self.accepts(member_id, step.settings.classic_size_max) {
-            self.remove(member_id, step.out);
-            return replies::join_error(waiting, "", ErrorCode::GroupMaxSizeReached, step.out);
+            replies::join_error(waiting, "", ErrorCode::GroupMaxSizeReached, step.out);
+            return self.turn_away(member_id, step);
         }
         if !self.supports_protocols(&request.protocol_type, &request.protocols) {
             return replies::join_error(waiting, member_id, ErrorCode::InconsistentGroupProtocol, step.out);
@@ -169,6 +169,15 @@ impl ClassicGroup {
                 Ok(()) => self.join_again(join, step),
                 Err(refusal) => replies::join_error(waiting, member_id, refusal.code, step.out),
             }
+        }
+    }
+
+    /// There is no room for a member, or for an id that was given out: it is out. Kafka goes on waiting for it.
+    fn turn_away(&mut self, member_id: &str, step: &mut Step<'_>) {
+        if !member_id.is_empty() {
+            step.out.cancel(GroupTimer::ClassicHeartbeat(self.group_id.clone(), member_id.into()));
+            self.remove(member_id, step.out);
+            self.maybe_complete_join(step);
         }
     }
 

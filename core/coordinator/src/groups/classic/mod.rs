@@ -25,6 +25,8 @@ mod replies;
 mod state;
 mod static_member;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

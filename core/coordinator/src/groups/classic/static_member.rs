@@ -11,7 +11,7 @@ use super::member::ClassicProtocol;
 use super::rebalance_info::RebalanceReason;
 use super::state::ClassicState;
 use super::{Step, replies};
-use crate::groups::{GroupReply, GroupToken};
+use crate::groups::{GroupReply, GroupTimer, GroupToken};
 
 /// The first version of JoinGroup that can tell a leader to leave the assignment as it is (KIP-814).
 const SKIP_ASSIGNMENT: i16 = 9;
@@ -39,8 +39,7 @@ impl ClassicGroup {
             leader: self.leader.clone(),
         };
         tracing::info!(group = %self.group_id, old = %old_id, new = %new_id, "a static member came back");
-        self.replace_static_member(old_id, new_id, step.out);
-        self.schedule_heartbeat(new_id, step);
+        self.rename_static_member(old_id, new_id, step);
         self.rejoin_as(new_id, &join, step);
         let text = format!("static member {new_id} came back; client reason: {}", join.reason());
         match self.state {
@@ -80,6 +79,10 @@ impl ClassicGroup {
     }
 
     fn answer_static_member(&mut self, new_id: &Arc<str>, replaced: &Replaced, step: &mut Step<'_>) {
+        if !self.is_in(ClassicState::Stable) {
+            // A rebalance has begun since: it waits for the next generation like everyone.
+            return;
+        }
         let Some(waiting) = self.take_join(new_id) else { return };
         if waiting.version >= SKIP_ASSIGNMENT {
             let is_leader = self.is_leader(new_id);
@@ -109,8 +112,13 @@ impl ClassicGroup {
             member.rebalance_timeout_ms = replaced.rebalance_timeout_ms;
             member.session_timeout_ms = replaced.session_timeout_ms;
         }
-        self.replace_static_member(new_id, &old_id, step.out);
-        self.schedule_heartbeat(&old_id, step);
+        self.rename_static_member(new_id, &old_id, step);
+    }
+
+    fn rename_static_member(&mut self, from: &Arc<str>, to: &Arc<str>, step: &mut Step<'_>) {
+        self.replace_static_member(from, to, step.out);
+        step.out.cancel(GroupTimer::ClassicHeartbeat(self.group_id.clone(), from.clone()));
+        self.schedule_heartbeat(to, step);
     }
 
     fn generation_led_by(&self, leader: Option<&str>, member_id: &str) -> JoinGroupResponse {
