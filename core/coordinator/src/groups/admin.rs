@@ -5,8 +5,8 @@ use watershed_protocol::messages::delete_groups::DeletableGroupResult;
 use watershed_protocol::messages::describe_groups::DescribedGroup;
 use watershed_protocol::messages::list_groups::ListedGroup;
 
+use super::offsets::tombstone;
 use super::{Group, GroupCoordinator, GroupReply, Output};
-use crate::records::{GroupRecord, OffsetCommitKey};
 use crate::runtime::Call;
 
 /// From this version on a group that is not there is told as such.
@@ -53,10 +53,11 @@ impl GroupCoordinator {
     }
 
     pub(super) fn delete_groups(&mut self, call: &Call, groups: Vec<String>, out: &mut Output) {
+        let mut deleted = 0;
         let delete = |group_id: String| {
             let error_code = match self.group(&group_id).and_then(|group| group.check_delete().map(|()| group)) {
                 Ok(group) => {
-                    self.remove_offsets(&group_id, out);
+                    deleted += self.remove_offsets(&group_id, out);
                     group.remove(out);
                     0
                 }
@@ -65,17 +66,16 @@ impl GroupCoordinator {
             DeletableGroupResult { group_id, error_code }
         };
         let results = groups.into_iter().map(delete).collect();
+        self.counters.offset_deletions += deleted;
         out.reply(call.id, GroupReply::DeleteGroups(results));
     }
 
-    fn remove_offsets(&self, group_id: &str, out: &mut Output) {
-        let committed = self.offsets.of_group(group_id).into_iter().flatten();
-        let committed = committed.flat_map(|(topic, partitions)| partitions.keys().map(move |p| (topic, *p)));
-        let pending = self.offsets.pending_of(group_id);
-        let pending = pending.filter(|(topic, p)| self.offsets.get(group_id, topic, *p).is_none());
-        for (topic, partition) in committed.chain(pending) {
-            let key = OffsetCommitKey { group: group_id.to_owned(), topic: topic.to_string(), partition };
-            out.write(GroupRecord::OffsetCommit { key, value: None });
+    /// Removes a group's offsets, and those that transactions are about to give it; how many there are.
+    fn remove_offsets(&self, group_id: &str, out: &mut Output) -> u64 {
+        let partitions = self.offsets.partitions_of_group(group_id);
+        for (topic, partition) in &partitions {
+            out.write(tombstone(group_id, topic, *partition));
         }
+        partitions.len() as u64
     }
 }

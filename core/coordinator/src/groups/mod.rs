@@ -37,7 +37,7 @@ pub use classic::{ClassicGroup, ClassicState, Rebalance, RebalanceReason};
 pub use consumer::{ConsumerGroup, ConsumerGroupState, ConsumerMember, Partitions};
 pub use counters::{BrokerAssignment, GroupCounters};
 pub use group::{Committer, Group, GroupError};
-pub use offsets::{CommittedOffset, ExpirationBase, GroupOffsets, Offsets};
+pub use offsets::{CommittedOffset, ExpirationBase, GroupOffsets, OffsetOf, Offsets, TopicOffsets};
 pub use request::{GroupReply, GroupRequest, GroupTimer, GroupToken};
 
 /// Sixteen random bytes at a time, for member ids.

@@ -12,6 +12,7 @@ use watershed_protocol::messages::txn_offset_commit::{
     TxnOffsetCommitRequest, TxnOffsetCommitResponse, TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
 
+use super::store::NO_EXPIRY;
 use super::tombstone;
 use crate::groups::{Committer, GroupCoordinator, GroupError, GroupReply, Output};
 use crate::records::{GroupRecord, OffsetCommitKey, OffsetCommitValue};
@@ -19,6 +20,9 @@ use crate::runtime::{Call, Now};
 
 /// From this version on an unknown group is told as such; older clients expect another code.
 const GROUP_NOT_FOUND_SINCE: i16 = 9;
+
+/// A request's retention time where the broker's is to hold.
+const DEFAULT_RETENTION: i64 = -1;
 
 impl GroupCoordinator {
     pub(in crate::groups) fn commit_offsets(
@@ -44,9 +48,10 @@ impl GroupCoordinator {
             return out.reply(call.id, GroupReply::OffsetCommit(refused(&request, error.code)));
         }
         self.keep_classic_session(&request.group_id, &request.member_id, now, out);
+        // Kafka's sum may overflow, so that a client which wants its offsets forever loses them at once.
         let expire_timestamp = match request.retention_time_ms {
-            -1 => -1,
-            retention => now.wall.0.saturating_add(retention),
+            DEFAULT_RETENTION => NO_EXPIRY,
+            retention => now.wall.0.saturating_add(retention).max(0),
         };
         let mut topics = Vec::with_capacity(request.topics.len());
         let mut records = Vec::new();
@@ -105,7 +110,7 @@ impl GroupCoordinator {
                     leader_epoch: partition.committed_leader_epoch,
                     metadata: partition.committed_metadata.as_deref().unwrap_or_default().to_owned(),
                     commit_timestamp: now.wall.0,
-                    expire_timestamp: -1,
+                    expire_timestamp: NO_EXPIRY,
                     topic_id: TopicId::ZERO,
                 };
                 let partition = partition.partition_index;

@@ -1,10 +1,13 @@
 //! What removes offsets without being asked for them: age, and the end of their topic.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use watershed_model::Timestamp;
+use watershed_metadata::OFFSETS_TOPIC;
+use watershed_model::{Timestamp, TopicId};
 
 use super::store::CommittedOffset;
+use super::table::in_order;
 use super::tombstone;
 use crate::groups::{GroupCoordinator, GroupReply, GroupTimer, Output};
 use crate::runtime::{Call, Now};
@@ -20,7 +23,7 @@ pub enum ExpirationBase {
 
 impl ExpirationBase {
     fn has_expired(self, offset: &CommittedOffset, now: Timestamp, retention_ms: u64) -> bool {
-        if let Some(at) = offset.expire_timestamp {
+        if let Some(at) = offset.expires_at() {
             return now >= at;
         }
         let from = match self {
@@ -41,7 +44,8 @@ impl GroupCoordinator {
     pub(in crate::groups) fn expire(&mut self, now: Now, out: &mut Output) {
         out.may_be_split();
         let mut expired = 0;
-        for (group_id, group) in &self.groups {
+        // In the order of their names, so that the records do not depend on how groups are kept.
+        for (group_id, group) in self.groups.iter().collect::<BTreeMap<_, _>>() {
             let (old, is_all) = self.expired_offsets(group_id, now);
             expired += old.len() as u64;
             for (topic, partition) in old {
@@ -66,13 +70,13 @@ impl GroupCoordinator {
         let (mut old, mut is_all) = (Vec::new(), true);
         for (topic, partitions) in offsets {
             let is_subscribed = group.is_subscribed_to(topic);
-            for (partition, offset) in partitions {
+            for (partition, offset) in in_order(partitions) {
                 let is_old = !is_subscribed
                     && base.has_expired(offset, now.wall, self.settings.offsets_retention_ms)
-                    && !self.offsets.is_pending(group_id, topic, *partition);
+                    && !self.offsets.is_pending(group_id, topic, partition);
                 is_all &= is_old;
                 if is_old {
-                    old.push((Arc::clone(topic), *partition));
+                    old.push((Arc::clone(topic), partition));
                 }
             }
         }
@@ -81,18 +85,22 @@ impl GroupCoordinator {
 
     /// Every group forgets the offsets of topics that are gone.
     pub(in crate::groups) fn topics_deleted(&mut self, call: &Call, topics: &[Arc<str>], out: &mut Output) {
-        self.forget_topics(|topic| topics.iter().any(|deleted| **deleted == *topic), out);
+        let deleted: BTreeSet<&str> = topics.iter().map(|topic| &**topic).collect();
+        self.forget_topics(|topic| (!deleted.contains(topic)).then_some(TopicId::ZERO), out);
         out.reply(call.id, GroupReply::TopicsDeleted);
     }
 
-    /// The same for topics that went while nobody coordinated the groups.
+    /// The same for topics that went while nobody coordinated the groups; some may have been made again.
     pub(in crate::groups) fn forget_missing_topics(&mut self, out: &mut Output) {
         let image = Arc::clone(&self.image);
-        self.forget_topics(|topic| image.topic_by_name(topic).is_none(), out);
+        // Metadata that does not even know the topic which the offsets come from says nothing of others.
+        if image.topic_by_name(OFFSETS_TOPIC).is_some() {
+            self.forget_topics(|topic| image.topic_by_name(topic).map(|topic| topic.id()), out);
+        }
     }
 
-    fn forget_topics(&mut self, is_gone: impl Fn(&str) -> bool, out: &mut Output) {
-        let gone = self.offsets.of_topics(is_gone);
+    fn forget_topics(&mut self, present: impl Fn(&str) -> Option<TopicId>, out: &mut Output) {
+        let gone = self.offsets.of_gone_topics(present);
         self.counters.offset_deletions += gone.len() as u64;
         out.may_be_split();
         for (group, topic, partition) in gone {

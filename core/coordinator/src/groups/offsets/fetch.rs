@@ -1,6 +1,6 @@
 //! How far a group has come.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use watershed_model::TopicId;
 use watershed_protocol::ErrorCode;
@@ -9,7 +9,8 @@ use watershed_protocol::messages::offset_fetch::{
     OffsetFetchResponseTopics,
 };
 
-use super::store::{CommittedOffset, GroupOffsets};
+use super::store::{CommittedOffset, GroupOffsets, TopicOffsets};
+use super::table::in_order;
 use crate::groups::{GroupCoordinator, GroupReply, Output};
 use crate::runtime::Call;
 
@@ -56,7 +57,7 @@ impl Look<'_> {
         let partition = |index: &i32| {
             let offset = offsets.and_then(|offsets| offsets.get(index));
             // An offset of an earlier topic of the same name says nothing of this one.
-            let offset = offset.filter(|offset| is_same(offset.topic_id, topic.topic_id));
+            let offset = offset.filter(|offset| !offset.is_of_another(topic.topic_id));
             self.partition(&topic.name, *index, offset)
         };
         OffsetFetchResponseTopics {
@@ -67,12 +68,15 @@ impl Look<'_> {
     }
 
     fn all(&self) -> Vec<OffsetFetchResponseTopics> {
-        let topic =
-            |(name, offsets): (&std::sync::Arc<str>, &BTreeMap<i32, CommittedOffset>)| OffsetFetchResponseTopics {
+        let topic = |(name, offsets): (&Arc<str>, &TopicOffsets)| {
+            let partitions = in_order(offsets).into_iter();
+            OffsetFetchResponseTopics {
                 name: (&**name).into(),
+                // Kafka does not give the id that an offset was committed with either.
                 topic_id: TopicId::ZERO,
-                partitions: offsets.iter().map(|(index, offset)| self.partition(name, *index, Some(offset))).collect(),
-            };
+                partitions: partitions.map(|(index, offset)| self.partition(name, index, Some(offset))).collect(),
+            }
+        };
         self.known.into_iter().flatten().map(topic).collect()
     }
 
@@ -95,8 +99,4 @@ impl Look<'_> {
             ..none
         }
     }
-}
-
-fn is_same(committed: TopicId, asked: TopicId) -> bool {
-    committed.is_zero() || asked.is_zero() || committed == asked
 }

@@ -1,12 +1,15 @@
 //! Offsets: committing, fetching, deleting and expiring them.
 //!
-//! `store.rs` holds them; `commit.rs` takes commits; `fetch.rs` answers how far groups have come; `expire.rs` removes what is old or
+//! `store.rs` and `table.rs` hold them; `commit.rs` takes commits; `fetch.rs` answers how far groups have come; `expire.rs` removes what is old or
 //! whose topic is gone. Semantics are those of Kafka 4.2.0's `OffsetMetadataManager`.
 
 mod commit;
 mod expire;
 mod fetch;
 mod store;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use watershed_model::{ProducerEpoch, ProducerId};
 
@@ -15,10 +18,10 @@ use crate::records::{GroupRecord, OffsetCommitKey, OffsetCommitValue};
 use crate::runtime::Position;
 
 pub use expire::ExpirationBase;
-pub use store::{CommittedOffset, GroupOffsets, Offsets};
+pub use store::{CommittedOffset, GroupOffsets, OffsetOf, Offsets, TopicOffsets};
 
 /// The record that removes an offset.
-fn tombstone(group: &str, topic: &str, partition: i32) -> GroupRecord {
+pub(super) fn tombstone(group: &str, topic: &str, partition: i32) -> GroupRecord {
     let key = OffsetCommitKey { group: group.to_owned(), topic: topic.to_owned(), partition };
     GroupRecord::OffsetCommit { key, value: None }
 }
@@ -47,8 +50,8 @@ impl GroupCoordinator {
     }
 
     pub(super) fn snapshot_offsets(&self, emit: &mut dyn FnMut(GroupRecord, Position)) {
-        self.offsets.each(&mut |group, topic, partition, offset, producer| {
-            let key = OffsetCommitKey { group: group.to_owned(), topic: topic.to_owned(), partition };
+        self.offsets.each(&mut |OffsetOf { group, topic, partition, offset }, producer| {
+            let key = OffsetCommitKey { group: group.to_string(), topic: topic.to_string(), partition };
             let record = GroupRecord::OffsetCommit { key, value: Some(offset.to_value()) };
             // The epoch is not needed to decide a transaction.
             let producer: Option<(ProducerId, ProducerEpoch)> = producer.map(|id| (id, ProducerEpoch::NONE));

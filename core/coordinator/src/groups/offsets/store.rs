@@ -1,45 +1,49 @@
-//! Committed offsets by group, topic and partition, and those that wait for the end of a transaction.
+//! Committed offsets, and those that wait for the end of a transaction.
 //!
-//! Names are shared texts: a million offsets hold each group's and topic's name once. Everything is ordered, so that answers and
-//! records come in the same order after a restart.
+//! Names are shared texts: a million offsets hold each group's and topic's name once. Groups and partitions are found by their hash
+//! (`table.rs`); what is answered or written is put in order first, so that it comes in the same order after a restart.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use watershed_model::{Offset, ProducerId, Timestamp, TopicId};
 
+use super::table::{Partitions, Table, Topics, in_order};
 use crate::records::OffsetCommitValue;
 use crate::runtime::Position;
+
+/// Stands for no expiry of its own in the records.
+pub(super) const NO_EXPIRY: i64 = -1;
 
 /// A committed offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedOffset {
     /// The offset of the next record to consume.
     pub offset: i64,
-    /// The leader epoch of the last record that was consumed; -1 if unknown.
-    pub leader_epoch: i32,
-    /// What the client keeps beside the offset.
-    pub metadata: Box<str>,
     /// When it was committed.
     pub commit_timestamp: Timestamp,
-    /// When it expires; by the broker's retention where it does not say.
-    pub expire_timestamp: Option<Timestamp>,
-    /// The topic's id; zero where the client named the topic only.
-    pub topic_id: TopicId,
     /// Where its record lies: of two commits the later one counts.
     pub record: Offset,
+    /// What the client keeps beside the offset.
+    pub metadata: Box<str>,
+    /// The topic's id; zero where the client named the topic only.
+    pub topic_id: TopicId,
+    /// The leader epoch of the last record that was consumed; -1 if unknown.
+    pub leader_epoch: i32,
+    expire_timestamp: Timestamp,
 }
 
 impl CommittedOffset {
     pub(super) fn of(value: OffsetCommitValue, record: Offset) -> Self {
         Self {
             offset: value.offset,
-            leader_epoch: value.leader_epoch,
-            metadata: value.metadata.into_boxed_str(),
             commit_timestamp: Timestamp(value.commit_timestamp),
-            expire_timestamp: (value.expire_timestamp >= 0).then_some(Timestamp(value.expire_timestamp)),
-            topic_id: value.topic_id,
             record,
+            metadata: value.metadata.into_boxed_str(),
+            topic_id: value.topic_id,
+            leader_epoch: value.leader_epoch,
+            expire_timestamp: Timestamp(value.expire_timestamp),
         }
     }
 
@@ -49,52 +53,55 @@ impl CommittedOffset {
             leader_epoch: self.leader_epoch,
             metadata: self.metadata.to_string(),
             commit_timestamp: self.commit_timestamp.0,
-            expire_timestamp: self.expire_timestamp.map_or(-1, |at| at.0),
+            expire_timestamp: self.expire_timestamp.0,
             topic_id: self.topic_id,
         }
     }
+
+    /// When it expires, where its client said so (OffsetCommit up to version 4); otherwise that is for the broker's retention.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        Some(self.expire_timestamp).filter(|at| at.0 != NO_EXPIRY)
+    }
+
+    /// Whether it is known to have been committed for another topic of the same name than the one with this id.
+    pub(super) fn is_of_another(&self, topic: TopicId) -> bool {
+        !self.topic_id.is_zero() && !topic.is_zero() && self.topic_id != topic
+    }
 }
 
-/// One group's offsets: by topic, then by partition.
-pub type GroupOffsets = BTreeMap<Arc<str>, BTreeMap<i32, CommittedOffset>>;
+/// One group's offsets, by topic and partition.
+pub type GroupOffsets = Topics<CommittedOffset>;
 
-/// Offsets of many groups. No entry is empty.
-#[derive(Debug, Default)]
-struct Table(HashMap<Arc<str>, GroupOffsets>);
+/// One topic's offsets in a group, by partition.
+pub type TopicOffsets = Partitions<CommittedOffset>;
 
-impl Table {
-    fn insert(&mut self, group: Arc<str>, topic: Arc<str>, partition: i32, offset: CommittedOffset) -> bool {
-        let partitions = self.0.entry(group).or_default().entry(topic).or_default();
-        partitions.insert(partition, offset).is_none()
-    }
-
-    fn remove(&mut self, group: &str, topic: &str, partition: i32) -> bool {
-        let Some(topics) = self.0.get_mut(group) else { return false };
-        let Some(partitions) = topics.get_mut(topic) else { return false };
-        let was_there = partitions.remove(&partition).is_some();
-        if partitions.is_empty() {
-            topics.remove(topic);
-        }
-        if topics.is_empty() {
-            self.0.remove(group);
-        }
-        was_there
-    }
+/// An offset and what it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct OffsetOf<'a> {
+    /// The group.
+    pub group: &'a Arc<str>,
+    /// The topic.
+    pub topic: &'a Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: &'a CommittedOffset,
 }
 
 /// A partition of a topic, as a group names it.
-type GroupPartition = (Arc<str>, Arc<str>, i32);
+pub(super) type GroupPartition = (Arc<str>, Arc<str>, i32);
 
 /// All offsets of one coordinator.
 #[derive(Debug, Default)]
 pub struct Offsets {
-    committed: Table,
+    committed: Table<CommittedOffset>,
     count: usize,
     /// Per producer, what its open transaction has committed so far.
-    pending: BTreeMap<ProducerId, Table>,
-    /// Which producers have something pending, by group, topic and partition.
-    open: BTreeMap<GroupPartition, BTreeSet<ProducerId>>,
-    names: HashSet<Arc<str>>,
+    pending: BTreeMap<ProducerId, Table<CommittedOffset>>,
+    /// Which producers have something pending.
+    open: Table<BTreeSet<ProducerId>>,
+    names: HashSet<Arc<str>, RandomState>,
 }
 
 impl Offsets {
@@ -113,124 +120,143 @@ impl Offsets {
     /// A group's committed offsets.
     #[must_use]
     pub fn of_group(&self, group: &str) -> Option<&GroupOffsets> {
-        self.committed.0.get(group)
+        self.committed.of_group(group)
     }
 
     /// One committed offset.
     #[must_use]
     pub fn get(&self, group: &str, topic: &str, partition: i32) -> Option<&CommittedOffset> {
-        self.of_group(group)?.get(topic)?.get(&partition)
+        self.committed.get(group, topic, partition)
     }
 
-    /// All committed offsets, by group.
+    /// All committed offsets by group, in no order.
     pub fn groups(&self) -> impl Iterator<Item = (&Arc<str>, &GroupOffsets)> {
-        self.committed.0.iter()
+        self.committed.groups()
+    }
+
+    /// All committed offsets, in no order but those of a group together.
+    pub fn iter(&self) -> impl Iterator<Item = OffsetOf<'_>> {
+        self.groups().flat_map(|(group, topics)| {
+            topics.iter().flat_map(move |(topic, partitions)| {
+                partitions.iter().map(move |(partition, offset)| OffsetOf {
+                    group,
+                    topic,
+                    partition: *partition,
+                    offset,
+                })
+            })
+        })
     }
 
     /// Whether a transaction is about to change an offset.
     #[must_use]
     pub fn is_pending(&self, group: &str, topic: &str, partition: i32) -> bool {
-        !self.open.is_empty() && self.open.contains_key(&(Arc::from(group), Arc::from(topic), partition))
+        self.open.get(group, topic, partition).is_some()
     }
 
     /// Whether a transaction is about to change any of a group's offsets.
     #[must_use]
     pub fn has_pending(&self, group: &str) -> bool {
-        self.pending_of(group).next().is_some()
+        self.open.of_group(group).is_some()
     }
 
-    /// What transactions are about to change of a group's offsets.
-    pub(in crate::groups) fn pending_of(&self, group: &str) -> impl Iterator<Item = (&Arc<str>, i32)> {
-        let from: GroupPartition = (Arc::from(group), Arc::from(""), i32::MIN);
-        let of_group = self.open.range(from.clone()..).take_while(move |((other, ..), _)| *other == from.0);
-        of_group.map(|((_, topic, partition), _)| (topic, *partition))
+    /// Every partition that has an offset in the group or is about to get one, in order.
+    pub(in crate::groups) fn partitions_of_group(&self, group: &str) -> Vec<(Arc<str>, i32)> {
+        let mut partitions = BTreeSet::new();
+        for (topic, of_topic) in self.committed.of_group(group).into_iter().flatten() {
+            partitions.extend(of_topic.keys().map(|partition| (Arc::clone(topic), *partition)));
+        }
+        for (topic, of_topic) in self.open.of_group(group).into_iter().flatten() {
+            partitions.extend(of_topic.keys().map(|partition| (Arc::clone(topic), *partition)));
+        }
+        partitions.into_iter().collect()
     }
 
-    /// Every partition that has an offset or is about to get one, of the topics that `wanted` names.
-    pub(super) fn of_topics(&self, wanted: impl Fn(&str) -> bool) -> BTreeSet<GroupPartition> {
-        let committed = self.committed.0.iter().flat_map(|(group, topics)| {
-            topics
-                .iter()
-                .flat_map(move |(topic, partitions)| partitions.keys().map(move |partition| (group, topic, *partition)))
-        });
-        let pending = self.open.keys().map(|(group, topic, partition)| (group, topic, *partition));
-        committed
-            .chain(pending)
-            .filter(|(_, topic, _)| wanted(topic))
-            .map(|(group, topic, partition)| (Arc::clone(group), Arc::clone(topic), partition))
-            .collect()
+    /// Every partition of topics that are gone which has an offset or is about to get one, in order. `present` gives the id of the
+    /// topic with this name, zero if any will do: what was committed for a topic with another id is gone as well.
+    pub(super) fn of_gone_topics(&self, present: impl Fn(&str) -> Option<TopicId>) -> BTreeSet<GroupPartition> {
+        let mut gone = BTreeSet::new();
+        for (group, topics) in self.groups() {
+            for (topic, partitions) in topics {
+                let id = present(topic);
+                let gone_here = partitions.iter().filter(|(_, offset)| id.is_none_or(|id| offset.is_of_another(id)));
+                gone.extend(gone_here.map(|(partition, _)| (Arc::clone(group), Arc::clone(topic), *partition)));
+            }
+        }
+        for (group, topics) in self.open.groups() {
+            for (topic, partitions) in topics.iter().filter(|(topic, _)| present(topic).is_none()) {
+                gone.extend(partitions.keys().map(|partition| (Arc::clone(group), Arc::clone(topic), *partition)));
+            }
+        }
+        gone
     }
 
     /// Takes a commit's record.
     pub(super) fn insert(&mut self, group: &str, topic: &str, partition: i32, value: OffsetCommitValue, at: Position) {
         let offset = CommittedOffset::of(value, at.offset);
-        if let Some((producer, _)) = at.producer {
-            let (group, topic) = (self.name(group), self.name(topic));
-            self.open.entry((Arc::clone(&group), Arc::clone(&topic), partition)).or_default().insert(producer);
-            self.pending.entry(producer).or_default().insert(group, topic, partition, offset);
-            return;
-        }
-        // The usual case: there is one already.
-        let known = self.committed.0.get_mut(group).and_then(|topics| topics.get_mut(topic));
-        let is_new = match known {
-            Some(partitions) => partitions.insert(partition, offset).is_none(),
+        let Some((producer, _)) = at.producer else { return self.put(group, topic, partition, offset) };
+        let (group, topic) = (self.name(group), self.name(topic));
+        let open = self.open.of_topic_or_new(Arc::clone(&group), Arc::clone(&topic));
+        open.entry(partition).or_default().insert(producer);
+        self.pending.entry(producer).or_default().of_topic_or_new(group, topic).insert(partition, offset);
+    }
+
+    fn put(&mut self, group: &str, topic: &str, partition: i32, offset: CommittedOffset) {
+        // The usual case: there are offsets of this topic already.
+        let replaced = match self.committed.of_topic_mut(group, topic) {
+            Some(partitions) => partitions.insert(partition, offset),
             None => {
                 let (group, topic) = (self.name(group), self.name(topic));
-                self.committed.insert(group, topic, partition, offset)
+                self.committed.of_topic_or_new(group, topic).insert(partition, offset)
             }
         };
-        self.count += usize::from(is_new);
+        self.count += usize::from(replaced.is_none());
     }
 
     /// Takes a tombstone: what is committed and what is pending goes.
     pub(super) fn remove(&mut self, group: &str, topic: &str, partition: i32) {
-        self.count -= usize::from(self.committed.remove(group, topic, partition));
-        if self.open.is_empty() {
-            return;
-        }
-        let producers = self.open.remove(&(Arc::from(group), Arc::from(topic), partition)).unwrap_or_default();
-        for producer in producers {
+        self.count -= usize::from(self.committed.remove(group, topic, partition).is_some());
+        for producer in self.open.remove(group, topic, partition).unwrap_or_default() {
             if let Some(table) = self.pending.get_mut(&producer) {
                 table.remove(group, topic, partition);
+                if table.is_empty() {
+                    self.pending.remove(&producer);
+                }
             }
         }
     }
 
     /// Takes a transaction's end. Of a pending and a committed offset the one whose record is later stands.
     pub(in crate::groups) fn end_transaction(&mut self, producer: ProducerId, committed: bool) {
-        let Some(table) = self.pending.remove(&producer) else { return };
-        for (group, topics) in table.0 {
+        for (group, topics) in self.pending.remove(&producer).unwrap_or_default() {
             for (topic, partitions) in topics {
                 for (partition, offset) in partitions {
                     self.close(&group, &topic, partition, producer);
                     let is_later = self.get(&group, &topic, partition).is_none_or(|other| offset.record > other.record);
                     if committed && is_later {
-                        let is_new = self.committed.insert(Arc::clone(&group), Arc::clone(&topic), partition, offset);
-                        self.count += usize::from(is_new);
+                        self.put(&group, &topic, partition, offset);
                     }
                 }
             }
         }
     }
 
-    fn close(&mut self, group: &Arc<str>, topic: &Arc<str>, partition: i32, producer: ProducerId) {
-        let key = (Arc::clone(group), Arc::clone(topic), partition);
-        if let Some(producers) = self.open.get_mut(&key) {
-            producers.remove(&producer);
-            if producers.is_empty() {
-                self.open.remove(&key);
-            }
+    fn close(&mut self, group: &str, topic: &str, partition: i32, producer: ProducerId) {
+        let Some(producers) = self.open.get_mut(group, topic, partition) else { return };
+        producers.remove(&producer);
+        if producers.is_empty() {
+            self.open.remove(group, topic, partition);
         }
     }
 
-    /// Everything, with where it was written: first what is committed, then what is pending.
-    pub(super) fn each(&self, emit: &mut dyn FnMut(&str, &str, i32, &CommittedOffset, Option<ProducerId>)) {
+    /// Everything, with who has it pending: what is committed, then what is pending. Partitions of a topic come in order.
+    pub(super) fn each(&self, emit: &mut dyn FnMut(OffsetOf<'_>, Option<ProducerId>)) {
         let pending = self.pending.iter().map(|(producer, table)| (table, Some(*producer)));
         for (table, producer) in std::iter::once((&self.committed, None)).chain(pending) {
-            for (group, topics) in &table.0 {
+            for (group, topics) in table.groups() {
                 for (topic, partitions) in topics {
-                    for (partition, offset) in partitions {
-                        emit(group, topic, *partition, offset, producer);
+                    for (partition, offset) in in_order(partitions) {
+                        emit(OffsetOf { group, topic, partition, offset }, producer);
                     }
                 }
             }
@@ -265,12 +291,7 @@ mod tests {
     }
 
     fn shown(offsets: &Offsets) -> Vec<(String, i32, i64)> {
-        let mut all = Vec::new();
-        for (group, topics) in offsets.groups() {
-            for partitions in topics.values() {
-                all.extend(partitions.iter().map(|(partition, offset)| (group.to_string(), *partition, offset.offset)));
-            }
-        }
+        let mut all: Vec<_> = offsets.iter().map(|of| (of.group.to_string(), of.partition, of.offset.offset)).collect();
         all.sort();
         all
     }
@@ -322,9 +343,9 @@ mod tests {
     fn a_tombstone_removes_what_is_pending() {
         let mut offsets = Offsets::default();
         commit(&mut offsets, "g", 0, 2, 1, Some(7));
-        assert_eq!(offsets.of_topics(|topic| topic == "t").len(), 1);
+        assert_eq!(offsets.of_gone_topics(|topic| (topic != "t").then_some(TopicId::ZERO)).len(), 1);
         offsets.remove("g", "t", 0);
         offsets.end_transaction(ProducerId(7), true);
-        assert!(offsets.is_empty() && !offsets.has_pending("g"));
+        assert!(offsets.is_empty() && !offsets.has_pending("g") && offsets.pending.is_empty());
     }
 }
