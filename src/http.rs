@@ -1,7 +1,8 @@
 //! The HTTP listener: health for whoever restarts brokers, metrics for Prometheus, and what Kafka's protocol cannot carry.
 //!
 //! `/health/live`: the process answers. `/health/ready`: it serves and its log directories work. `/metrics`: Prometheus'
-//! text. `/api/v1/topics`: storage backend, log bounds and cleaning state of every topic, as JSON.
+//! text. `/api/v1/topics`: storage backend, log bounds and cleaning state of every topic, as JSON. `/api/v1/groups`: lag in records and
+//! in time, and the last rebalance of every group.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use watershed_broker::{PartitionStatus, RunningBroker, TopicStatus};
+use watershed_broker::{GroupPartition, GroupStatus, PartitionStatus, RunningBroker, TopicStatus};
 
 /// Upper bounds of the latency histograms, in seconds: from a request answered from memory to a disk that stalls.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -49,6 +50,7 @@ pub async fn serve(listener: TcpListener, broker: Arc<RunningBroker>, stop: Canc
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/api/v1/topics", get(topics))
+        .route("/api/v1/groups", get(groups))
         .with_state(broker);
     let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await;
     if let Err(error) = served {
@@ -77,13 +79,52 @@ async fn ready(State(broker): State<Arc<RunningBroker>>) -> impl IntoResponse {
 
 async fn metrics(State(broker): State<Arc<RunningBroker>>) -> impl IntoResponse {
     broker.sample_metrics();
-    let text = recorder().map(PrometheusHandle::render).unwrap_or_default();
+    let mut text = recorder().map(PrometheusHandle::render).unwrap_or_default();
+    text.push_str(&broker.group_metrics().await);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 
 async fn topics(State(broker): State<Arc<RunningBroker>>) -> Json<Value> {
     let topics: Vec<Value> = broker.topics().iter().map(topic).collect();
     Json(json!({ "topics": topics }))
+}
+
+async fn groups(State(broker): State<Arc<RunningBroker>>) -> Json<Value> {
+    let groups: Vec<Value> = broker.groups().await.iter().map(group).collect();
+    Json(json!({ "groups": groups }))
+}
+
+fn group(group: &GroupStatus) -> Value {
+    let rebalance = group.rebalance.as_ref().map(|rebalance| {
+        json!({
+            "reason": rebalance.reason.name(),
+            "text": rebalance.text,
+            "started_ms": rebalance.started.0,
+            "duration_ms": rebalance.duration_ms,
+        })
+    });
+    let partitions: Vec<Value> = group.partitions.iter().map(group_partition).collect();
+    json!({
+        "group": group.group_id,
+        "type": group.kind,
+        "state": group.state,
+        "members": group.members,
+        "last_rebalance": rebalance,
+        "partitions": partitions,
+    })
+}
+
+fn group_partition(at: &GroupPartition) -> Value {
+    json!({
+        "topic": at.topic,
+        "partition": at.partition,
+        "committed": at.committed,
+        "committed_at_ms": at.committed_at_ms,
+        "end": at.end,
+        "lag": at.lag,
+        "lag_seconds": at.lag_seconds,
+        "drain_seconds": at.drain_seconds,
+    })
 }
 
 fn topic(topic: &TopicStatus) -> Value {

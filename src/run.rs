@@ -189,7 +189,11 @@ pub async fn run(
         config: broker_config,
         limits,
         storages,
-        groups: GroupParts { rules: config.group_rules(), assignors: registry.assignors().into_iter().collect() },
+        groups: GroupParts {
+            rules: config.group_rules(),
+            partitions_max: config.metrics.group_partitions_max.size(),
+            assignors: registry.assignors().into_iter().collect(),
+        },
         clock,
         random: Arc::new(random_bytes),
     })

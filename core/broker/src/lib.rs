@@ -48,7 +48,7 @@ use groups::Groups;
 use metrics::Metrics;
 use replica_manager::ReplicaManager;
 
-pub use groups::GroupParts;
+pub use groups::{GroupPartition, GroupParts, GroupStatus};
 pub use metrics::describe as describe_metrics;
 pub use status::{PartitionStatus, TopicStatus};
 
@@ -367,6 +367,16 @@ impl RunningBroker {
     #[must_use]
     pub fn topics(&self) -> Vec<TopicStatus> {
         status::topics(&self.broker)
+    }
+
+    /// What the protocol cannot say about groups, for the HTTP API.
+    pub async fn groups(&self) -> Vec<GroupStatus> {
+        self.broker.groups.statuses(&self.broker).await
+    }
+
+    /// The series of groups, in Prometheus' text format.
+    pub async fn group_metrics(&self) -> String {
+        self.broker.groups.metrics(&self.broker).await
     }
 
     /// Brings the gauges up to date that are read only now and then.

@@ -27,6 +27,7 @@ pub(crate) fn spawn(
         tokio::spawn(retention(Arc::clone(broker), stop.clone())),
         tokio::spawn(maintenance(Arc::clone(broker), stop.clone())),
         tokio::spawn(groups::run_timers(Arc::clone(broker), stop.clone())),
+        tokio::spawn(groups::run_lags(Arc::clone(broker), stop.clone())),
     ]
 }
 

@@ -2,12 +2,15 @@
 //!
 //! - `shard.rs`: one of them, with its ports: the partition's log, timers, hand-over.
 //! - `load.rs`: from the partition to a coordinator.
+//! - `lag.rs`: how far groups are behind; `report.rs`: what metrics and the HTTP API show.
 //!
 //! A coordinator is loaded when its partition is first needed, at start for those that hold records. Requests that come while it
 //! is being loaded wait a moment and then get COORDINATOR_LOAD_IN_PROGRESS. A reply leaves once what it rests on is durable. When
 //! the log fails, its coordinator goes; the next request loads it again.
 
+mod lag;
 mod load;
+mod report;
 mod shard;
 
 use std::collections::HashMap;
@@ -28,6 +31,9 @@ use crate::Broker;
 use crate::apis::Call;
 use crate::errors::coordinator_code;
 
+use lag::Lags;
+pub(crate) use report::run_lags;
+pub use report::{GroupPartition, GroupStatus};
 pub(crate) use shard::Shard;
 
 /// Takes the reply of the kind that was asked for; another kind would be a mistake of ours, and is answered as such.
@@ -59,6 +65,8 @@ const SNAPSHOT_RECORDS: u64 = 1_000_000;
 pub struct GroupParts {
     /// The rules of the configuration file.
     pub rules: GroupRules,
+    /// The most partitions of groups whose lag is shown.
+    pub partitions_max: usize,
     /// The assignors by name; `uniform` must be among them, because it takes over where another one fails.
     pub assignors: Assignors,
 }
@@ -76,6 +84,8 @@ enum Slot {
 
 /// Where coordinators are found.
 pub(crate) struct Groups {
+    /// The most partitions of groups whose lag is looked at and shown.
+    partitions_max: usize,
     rules: Arc<GroupRules>,
     assignors: Arc<Assignors>,
     slots: Mutex<HashMap<TopicIdPartition, Slot>>,
@@ -83,18 +93,21 @@ pub(crate) struct Groups {
     /// Rung when a timer is to fire earlier than was planned.
     alarm: Arc<Notify>,
     loads: Arc<Semaphore>,
+    lags: Lags,
 }
 
 impl Groups {
     /// None yet; their tasks run on the runtime that this is called in.
     pub(crate) fn new(parts: GroupParts) -> Self {
         Self {
+            partitions_max: parts.partitions_max,
             rules: Arc::new(parts.rules),
             assignors: Arc::new(parts.assignors),
             slots: Mutex::default(),
             runtime: Handle::current(),
             alarm: Arc::default(),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
+            lags: Lags::default(),
         }
     }
 
@@ -209,6 +222,11 @@ impl Groups {
             }
         }
         Ok(shards)
+    }
+
+    /// How many are being loaded.
+    fn loading(&self) -> usize {
+        self.slots.lock().values().filter(|slot| matches!(slot, Slot::Loading(_))).count()
     }
 
     /// Those that are loaded.

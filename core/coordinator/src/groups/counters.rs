@@ -41,6 +41,8 @@ impl BrokerAssignment {
 pub struct GroupCounters {
     /// Assignments of a plugin that the built-in had to replace.
     pub failed_assignments: u64,
+    /// Rebalances of consumer groups that ended with every member at the target.
+    pub consumer_rebalances_completed: u64,
     /// Rebalances of consumer groups that began, by what began them.
     pub consumer_rebalances: BTreeMap<RebalanceReason, u64>,
     /// Rebalances of classic groups that began, by what began them.

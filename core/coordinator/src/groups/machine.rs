@@ -48,6 +48,7 @@ impl StateMachine for GroupCoordinator {
     }
 
     fn request(&mut self, call: Call, request: GroupRequest, now: Now, out: &mut Output) {
+        self.now = now;
         match request {
             GroupRequest::JoinGroup(request) => self.join_group(call, request, now, out),
             GroupRequest::SyncGroup(request) => self.sync_group(call, request, now, out),
@@ -69,6 +70,7 @@ impl StateMachine for GroupCoordinator {
     }
 
     fn timer(&mut self, timer: GroupTimer, now: Now, out: &mut Output) {
+        self.now = now;
         match timer {
             GroupTimer::ClassicHeartbeat(group, member) => self.classic_heartbeat_expired(&group, &member, now, out),
             GroupTimer::ClassicJoin(group) => self.classic_join_timer(&group, now, out),

@@ -23,6 +23,7 @@ mod machine;
 mod offsets;
 mod protocol;
 mod request;
+mod status;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -30,6 +31,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use watershed_metadata::MetadataImage;
+use watershed_model::Timestamp;
+
+use crate::runtime::Now;
 use watershed_metadata::configs::{GroupRules, GroupSettings};
 
 pub use assignor::Assignors;
@@ -39,6 +43,7 @@ pub use counters::{BrokerAssignment, GroupCounters};
 pub use group::{Committer, Group, GroupError};
 pub use offsets::{CommittedOffset, ExpirationBase, GroupOffsets, OffsetOf, Offsets, TopicOffsets};
 pub use request::{GroupReply, GroupRequest, GroupTimer, GroupToken};
+pub use status::{CommittedAt, GroupStatus};
 
 /// Sixteen random bytes at a time, for member ids.
 pub type Random = Arc<dyn Fn() -> [u8; 16] + Send + Sync>;
@@ -58,6 +63,8 @@ pub struct GroupCoordinator {
     counters: GroupCounters,
     /// Assignments of a plugin that were replaced by the built-in's.
     failed_assignments: Cell<u64>,
+    /// The time of the event at work.
+    now: Now,
     /// What the next epoch of a consumer group stands for.
     rebalance_note: Option<(Arc<str>, Rebalance)>,
     /// Counts the changes of the set of topics.
@@ -91,6 +98,7 @@ impl GroupCoordinator {
             offsets: Offsets::default(),
             counters: GroupCounters::default(),
             failed_assignments: Cell::new(0),
+            now: Now { elapsed_ms: 0, wall: Timestamp(0) },
             rebalance_note: None,
             topics_version: 0,
             is_loaded: false,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use watershed_model::{Offset, Timestamp};
 
-use super::group::{ConsumerGroup, Resolved};
+use super::group::{ConsumerGroup, ConsumerGroupState, Resolved};
 use super::heartbeat::{current_record, epoch_record, remove_member};
 use super::leave::regex_tombstone;
 use super::member::ConsumerMember;
@@ -130,6 +130,7 @@ impl GroupCoordinator {
             ..Default::default()
         }));
         group.put(member_id, Some(member));
+        self.end_rebalance(group_id);
     }
 
     pub(in crate::groups) fn apply_consumer_regular_expression(
@@ -147,6 +148,18 @@ impl GroupCoordinator {
             }
             None => drop(group.resolved.remove(regex)),
         }
+    }
+
+    /// A rebalance has ended when every member has come to the target.
+    fn end_rebalance(&mut self, group_id: &str) {
+        let Some(Group::Consumer(group)) = self.groups.get_mut(group_id) else { return };
+        if group.rebalance.as_ref().is_none_or(|rebalance| rebalance.duration_ms.is_some())
+            || group.state() != ConsumerGroupState::Stable
+        {
+            return;
+        }
+        let ended = group.rebalance.as_mut().and_then(|rebalance| rebalance.end(self.now));
+        self.counters.consumer_rebalances_completed += u64::from(ended.is_some());
     }
 
     /// Members have their whole session to be heard of again, and their whole time to give up partitions.
