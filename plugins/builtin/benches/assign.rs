@@ -1,4 +1,5 @@
-//! The built-in assignors on a group of 1,000 members and 10,000 partitions: at first, when a member left, when one joined.
+//! The built-in assignors on a group of 1,000 members and 10,000 partitions: at first, when a member
+//! left, when one joined, when the half left, and when it came back.
 //!
 //! Two shapes: everybody subscribes to the same 10 topics of 1,000 partitions, and each to its own third of 100 topics of 100.
 
@@ -93,7 +94,12 @@ fn assign(criterion: &mut Criterion) {
             let before = (fresh.clone(), assignment);
             let left = shape.spec(1..MEMBERS, Some(&before));
             let joined = shape.spec(0..=MEMBERS, Some(&before));
-            for (event, spec) in [("fresh", &fresh), ("left", &left), ("joined", &joined)] {
+            let halved = shape.spec(MEMBERS / 2..MEMBERS, Some(&before));
+            let assignment = assign_group(&mut *assignor, &halved).unwrap();
+            let doubled = shape.spec(0..MEMBERS, Some(&(halved.clone(), assignment)));
+            let events =
+                [("fresh", &fresh), ("left", &left), ("joined", &joined), ("halved", &halved), ("doubled", &doubled)];
+            for (event, spec) in events {
                 criterion.bench_function(&format!("{name}/{shape_name}/{event}"), |bencher| {
                     bencher.iter(|| assign_group(&mut *assignor, black_box(spec)).unwrap());
                 });
