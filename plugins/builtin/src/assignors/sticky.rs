@@ -1,8 +1,9 @@
-//! `sticky`: as even as the subscriptions allow, with the fewest partitions moved; in the spirit of the Java client's
-//! `StickyAssignor` and `CooperativeStickyAssignor`.
+//! `sticky`: as even as the subscriptions allow, with the fewest partitions moved; for the purpose of the Java client's
+//! `StickyAssignor` and `CooperativeStickyAssignor`, with algorithms of its own.
 //!
 //! Two algorithms: `even` where all members subscribe to the same topics, `mixed` otherwise. Both first decide what each member
 //! keeps, then give away what is free, to members in a rack of the partition first where racks matter (KIP-881).
+//! With equal subscriptions and no racks the moves are the fewest that there can be; otherwise nearly always.
 
 mod even;
 mod mixed;

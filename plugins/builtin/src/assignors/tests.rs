@@ -286,6 +286,15 @@ proptest! {
         }
     }
 
+    /// The sum of squares is smallest where no chain of moves makes anything more even, so nobody is more even.
+    #[test]
+    fn sticky_is_the_most_even(world in any_world()) {
+        let uneven = |name| sizes(&world.assign(name)).iter().map(|size| size * size).sum::<usize>();
+        for name in NAMES {
+            prop_assert!(uneven("sticky") <= uneven(name), "{name}");
+        }
+    }
+
     #[test]
     fn a_member_that_leaves_moves_only_its_own(world in plain_world(), leaver in any::<prop::sample::Index>()) {
         for name in ["uniform", "sticky"] {

@@ -12,7 +12,7 @@ use watershed_hooks::{GroupAssignment, GroupSpec, TopicPartition};
 use super::super::racks::Racks;
 use super::super::subscribers;
 use super::near;
-use super::search::Search;
+use super::search::{Aim, Link, Search};
 
 /// The most steps from member to topic or from topic to member that all searches for chains may take together: some hundred
 /// milliseconds. What is found by then stands.
@@ -43,6 +43,7 @@ pub(super) fn assign(group: &GroupSpec<'_>, racks: Option<&Racks>) -> GroupAssig
     let free = builder.keep_owned();
     builder.give_free(&free);
     builder.even_out();
+    builder.bring_home();
     builder.finish()
 }
 
@@ -120,15 +121,54 @@ impl Builder<'_> {
             if search.steps() >= SEARCH_STEPS_MAX {
                 return;
             }
-            let Some(chain) = search.chain(self, giver) else { continue };
-            for (from, topic, to) in &chain {
-                self.shift(*topic, *from, *to);
-            }
-            let taker = chain[0].2;
-            self.loads[giver as usize] -= 1;
-            self.loads[taker as usize] += 1;
+            let Some(chain) = search.chain(self, giver, Aim::Lighter) else { continue };
+            let taker = self.shift_along(giver, &chain);
             heavy.extend([giver, taker].map(|member| (self.loads[member as usize], member)));
         }
+    }
+
+    /// Gives partitions back to those who owned them, where others who did not own theirs can make up for it.
+    fn bring_home(&mut self) {
+        let mut search = Search::new(self.loads.len(), self.subscribers.len());
+        let mut abroad = Vec::new();
+        for (holder, held) in (0u32..).zip(&self.held) {
+            for (topic, partition) in
+                held.iter().flat_map(|(topic, of)| of.iter().map(move |partition| (*topic, *partition)))
+            {
+                let owner = self.owners[topic as usize][partition as usize];
+                let place = TopicPartition { topic, partition };
+                let subscribes = self.subscribers[topic as usize].binary_search(&owner).is_ok();
+                if owner != holder && subscribes && near(self.racks, owner, place) {
+                    abroad.push((holder, owner, place));
+                }
+            }
+        }
+        for (holder, owner, place) in abroad {
+            let held = self.held[holder as usize].get(&place.topic);
+            let Some(at) = held.and_then(|of| of.iter().position(|partition| *partition == place.partition)) else {
+                // It went on with an earlier one.
+                continue;
+            };
+            if search.steps() >= SEARCH_STEPS_MAX {
+                return;
+            }
+            let Some(chain) = search.chain(self, owner, Aim::InPlaceOf(holder)) else { continue };
+            self.take(holder, place.topic, at);
+            self.loads[holder as usize] -= 1;
+            self.shift_along(owner, &chain);
+            self.give(owner, place);
+        }
+    }
+
+    /// Moves a partition over each link; returns who has one more now. The giver has one less.
+    fn shift_along(&mut self, giver: u32, chain: &[Link]) -> u32 {
+        for (from, topic, to) in chain {
+            self.shift(*topic, *from, *to);
+        }
+        let taker = chain.first().map_or(giver, |(_, _, to)| *to);
+        self.loads[giver as usize] -= 1;
+        self.loads[taker as usize] += 1;
+        taker
     }
 
     /// Moves the best suited partition of a topic: one that its holder did not own, that the taker did, that is near to it.
@@ -139,12 +179,18 @@ impl Builder<'_> {
         };
         let held = &self.held[from as usize][&topic];
         let best = (0..held.len()).rev().min_by_key(|at| fitness(held[*at])).expect("no topic is empty");
-        let held = self.held[from as usize].get_mut(&topic).expect("the chain goes over this topic");
-        let partition = held.swap_remove(best);
-        if held.is_empty() {
-            self.held[from as usize].remove(&topic);
-        }
+        let partition = self.take(from, topic, best);
         self.held[to as usize].entry(topic).or_default().push(partition);
+    }
+
+    /// Takes a partition from a member's list of a topic.
+    fn take(&mut self, member: u32, topic: u32, at: usize) -> u32 {
+        let held = self.held[member as usize].get_mut(&topic).expect("no topic is empty");
+        let partition = held.swap_remove(at);
+        if held.is_empty() {
+            self.held[member as usize].remove(&topic);
+        }
+        partition
     }
 
     fn finish(self) -> GroupAssignment {

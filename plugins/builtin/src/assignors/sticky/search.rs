@@ -26,6 +26,15 @@ enum Node {
 /// One giver's partition of a topic goes to a taker.
 pub(super) type Link = (u32, u32, u32);
 
+/// Whom a chain is to reach.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Aim {
+    /// Somebody with at least two partitions less than the giver.
+    Lighter,
+    /// Somebody who may have one more if this member has one less, without moving what its holder owned before.
+    InPlaceOf(u32),
+}
+
 /// The state of all searches in one group.
 pub(super) struct Search {
     /// From topics.
@@ -61,17 +70,20 @@ impl Search {
         self.steps
     }
 
-    /// The cheapest chain from a member to one that has at least two partitions less: the last link first. Without one,
-    /// everybody who was reached is done, provided that nobody who is not done has more than the giver.
-    pub(super) fn chain(&mut self, builder: &Builder<'_>, giver: u32) -> Option<Vec<Link>> {
-        let found = self.walk(builder, giver);
+    /// The cheapest chain from a member to one that is aimed at, the last link first; empty where the member itself is.
+    ///
+    /// If nobody lighter can be reached, everybody who was reached is done, provided that nobody who is not done has more
+    /// than the giver.
+    pub(super) fn chain(&mut self, builder: &Builder<'_>, giver: u32, aim: Aim) -> Option<Vec<Link>> {
+        let found = self.walk(builder, giver, aim);
         let chain = found.map(|taker| self.links(giver, taker));
+        let settles = chain.is_none() && matches!(aim, Aim::Lighter);
         let touched = std::mem::take(&mut self.touched);
         for node in touched {
             let reached = match node {
                 Node::Topic(topic) => &mut self.topics[topic as usize],
                 Node::Member(member) => {
-                    self.done[member as usize] |= chain.is_none();
+                    self.done[member as usize] |= settles;
                     &mut self.members[member as usize]
                 }
             };
@@ -82,19 +94,28 @@ impl Search {
     }
 
     /// Reaches out until the cheapest taker is known; of equally cheap ones, the one with the fewest partitions.
-    fn walk(&mut self, builder: &Builder<'_>, giver: u32) -> Option<u32> {
-        let load = builder.loads[giver as usize];
+    fn walk(&mut self, builder: &Builder<'_>, giver: u32, aim: Aim) -> Option<u32> {
+        let loads = &builder.loads;
+        let load = |member: u32| loads[member as usize];
+        let is_aim = |member: u32| match aim {
+            Aim::Lighter => load(member) + 2 <= load(giver),
+            Aim::InPlaceOf(holder) => member == holder || load(member) < load(holder),
+        };
         let mut best: Option<(u32, u32, u32)> = None;
         self.reach(Node::Member(giver), 0, FAR, 0);
         while let Some((cost, node)) = self.queue.pop_front() {
-            if best.is_some_and(|(of_best, ..)| cost > of_best) {
+            let cost_max = match aim {
+                Aim::Lighter => best.map_or(FAR, |(cost, ..)| cost),
+                Aim::InPlaceOf(_) => 0,
+            };
+            if cost > cost_max {
                 break;
             }
             match node {
                 Node::Member(member) if self.members[member as usize].cost == cost => {
-                    let own = builder.loads[member as usize];
-                    if own + 2 <= load {
-                        best = best.into_iter().chain([(cost, own, member)]).min();
+                    if is_aim(member) {
+                        best = best.into_iter().chain([(cost, load(member), member)]).min();
+                        continue;
                     }
                     for (topic, held) in &builder.held[member as usize] {
                         let moves_owned = held.iter().all(|partition| builder.owned(member, *topic, *partition));
