@@ -67,11 +67,11 @@ pub struct ClassicGroup {
     /// Someone joined while the first join phase waits: it may wait longer.
     pub(super) new_member_added: bool,
     pub(super) initial_delay: Option<InitialDelay>,
-    pub(super) storing: Option<StoringAssignment>,
+    pub(super) storing: Option<Box<StoringAssignment>>,
     /// Static members whose new ids are on their way to the log, by these.
     pub(super) replaced: HashMap<Arc<str>, Replaced>,
     /// The group's last record: what a restart would find.
-    pub(in crate::groups) written: Option<GroupMetadataValue>,
+    pub(in crate::groups) written: Option<Box<GroupMetadataValue>>,
     /// An empty consumer group that this one takes the place of, until that is written down.
     pub(super) replaces: Option<Box<Group>>,
     /// The last rebalance.

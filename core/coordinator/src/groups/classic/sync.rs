@@ -131,7 +131,7 @@ impl ClassicGroup {
     /// An assignment goes to the log.
     fn store_assignment(&mut self, assignment: HashMap<Arc<str>, Bytes>, step: &mut Step<'_>) {
         self.write(&assignment, step.out);
-        self.storing = Some(StoringAssignment { generation: self.generation, assignment });
+        self.storing = Some(Box::new(StoringAssignment { generation: self.generation, assignment }));
         step.out
             .when_settled(GroupToken::ClassicAssignment { group: self.group_id.clone(), generation: self.generation });
     }
