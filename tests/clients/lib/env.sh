@@ -73,7 +73,7 @@ install_kafkajs() {
 _go() { (cd "$CLIENTS_DIR/franz-go" && go build -o "$CACHE_DIR/franz-go-client" .); }
 install_franz_go() {
   need go "install Go"
-  once franz-go "$CLIENTS_DIR"/franz-go/{go.mod,go.sum,main.go} -- _go
+  once franz-go "$CLIENTS_DIR"/franz-go/{go.mod,go.sum,main.go,member.go} -- _go
 }
 
 _javac() {
