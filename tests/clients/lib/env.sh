@@ -86,6 +86,18 @@ install_java() {
   once "java-$1" "$CLIENTS_DIR/poms/kafka-$1/pom.xml" "$CLIENTS_DIR"/java/*.java -- _javac "$1"
 }
 
+_jars_streams() {
+  rm -rf "$CACHE_DIR/streams-4.2" "$CACHE_DIR/java-streams" && mkdir -p "$CACHE_DIR/java-streams" &&
+    mvn -q -B -f "$CLIENTS_DIR/poms/streams-4.2/pom.xml" dependency:copy-dependencies \
+      -DincludeScope=runtime -DoutputDirectory="$CACHE_DIR/streams-4.2" &&
+    javac -nowarn -cp "$CACHE_DIR/streams-4.2/*:$CACHE_DIR/kafka-4.2/*" -d "$CACHE_DIR/java-streams" \
+      "$CLIENTS_DIR"/java/streams/*.java
+}
+install_streams() {
+  install_jars 4.2
+  once streams "$CLIENTS_DIR/poms/streams-4.2/pom.xml" "$CLIENTS_DIR"/java/streams/*.java -- _jars_streams
+}
+
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
@@ -179,11 +191,16 @@ exec_watershed() {
   exec "$WATERSHED_BIN" serve --config "$1/watershed.toml"
 }
 
-# start_watershed <dir> <kafka port>: sets WATERSHED_PID.
-start_watershed() {
-  prepare_watershed "$1" "$2"
+# launch_watershed <dir> <kafka port>: starts what is prepared; sets WATERSHED_PID.
+launch_watershed() {
   (exec_watershed "$1") >"$1/broker.log" 2>&1 &
   WATERSHED_PID=$!
   wait_for_port "$2" "$WATERSHED_PID" 60 ||
     { tail -20 "$1/broker.log" >&2; stop_broker "$WATERSHED_PID"; die "the broker did not start"; }
+}
+
+# start_watershed <dir> <kafka port>: sets WATERSHED_PID.
+start_watershed() {
+  prepare_watershed "$1" "$2"
+  launch_watershed "$1" "$2"
 }

@@ -30,6 +30,8 @@ def command(client):
         return ["node", f"{ROOT}/kafkajs/member.js"]
     if client == "franz-go":
         return [f"{CACHE}/franz-go-client", "member"]
+    if client == "streams":
+        return ["java", *JVM_SHORT, "-cp", f"{CACHE}/java-streams:{CACHE}/streams-4.2/*:{CACHE}/kafka-4.2/*", "StreamsMember"]
     if client.startswith("java-"):
         version = client.removeprefix("java-")
         return ["java", *JVM_SHORT, "-cp", f"{CACHE}/java-{version}:{CACHE}/kafka-{version}/*", "Member"]
@@ -53,6 +55,7 @@ class Member:
         self.client, self.name = client, name
         self.owned, self.records, self.committed = set(), [], {}
         self.fetched, self.errors, self.said = None, [], []
+        self.moves, self.ended = [], None  # (monotonic seconds, event, partitions); when it ended
         log = open(os.path.join(world.work, f"{name}.log"), "w")
         self.lines = open(os.path.join(world.work, f"{name}.jsonl"), "w")
         env = dict(os.environ, NODE_PATH=f"{CACHE}/kafkajs/node_modules", KAFKAJS_NO_PARTITIONER_WARNING="1")
@@ -73,6 +76,8 @@ class Member:
 
     def _take(self, line):
         event = line["e"]
+        if event in ("assigned", "revoked", "lost"):
+            self.moves.append((time.monotonic(), event, {tuple(p) for p in line["p"]}))
         moved = {tuple(p[:2]) for p in line.get("p", [])} if event != "record" else set()
         if event == "assigned":
             self.owned = self.owned | moved
@@ -97,8 +102,7 @@ class Member:
         """As `kill -9`: the broker hears nothing."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        self.reader.join(5)
-        self.owned = set()
+        self._gone()
 
     def stop(self):
         """Asks it to leave and waits until it has."""
@@ -109,8 +113,11 @@ class Member:
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise AssertionError(f"{self.name} did not stop") from None
+        self._gone()
+
+    def _gone(self):
         self.reader.join(5)
-        self.owned = set()
+        self.owned, self.ended = set(), time.monotonic()
 
     def __str__(self):
         return (f"{self.name}: owns {sorted(p for _, p in self.owned)}, {len(self.records)} records, "

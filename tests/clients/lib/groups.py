@@ -7,11 +7,13 @@ of the whole run.
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from group_broker import Brokered
 from group_mixed import Migration, Mixed, recreated_topic
 from group_solo import VARIANTS, Solo
+from group_tools import Tools, offsets_topic
 from group_world import World
 
-CLIENTS = [*VARIANTS, "mixed"]
+CLIENTS = [*VARIANTS, "tools-4.2", "tools-3.9", "mixed"]
 
 
 def scenarios(world, clients):
@@ -21,7 +23,11 @@ def scenarios(world, clients):
         for index, (protocol, assignor) in enumerate(VARIANTS.get(client, [])):
             solo = Solo(world, client, protocol, assignor, everything=index == 0)
             found.append((f"{client} {solo.label}", solo.run))
+        if client.startswith("tools-"):
+            found.append((client, Tools(world, client.removeprefix("tools-")).run))
     if "mixed" in clients:
+        found.append(("broker rules and Streams", Brokered(world).run))
+        found.append(("offsets topic", lambda: offsets_topic(world)))
         found.append(("migration java-4.2", Migration(world, "java-4.2").run))
         found.append(("migration confluent", Migration(world, "confluent").run))
         found.append(("recreated topic", lambda: recreated_topic(world)))
