@@ -201,6 +201,13 @@ class World:
         return {(t["Name"], p["PartitionIndex"]): (p["CommittedOffset"], p["Metadata"].removesuffix("\0"))
                 for t in answer["Topics"] for p in t["Partitions"] if p["CommittedOffset"] >= 0}
 
+    def set_session(self, group, milliseconds):
+        """How long the members of a KIP-848 group may be silent: the broker says it, not they."""
+        config = {"Name": "consumer.session.timeout.ms", "ConfigOperation": 0, "Value": str(milliseconds)}
+        body = {"Resources": [{"ResourceType": 32, "ResourceName": group, "Configs": [config]}]}
+        answer = self.ask("IncrementalAlterConfigs", 1, body)["Responses"][0]
+        assert answer["ErrorCode"] == 0, answer
+
     def group(self, group):
         """(state, type) of a group as ListGroups shows it, or None."""
         for row in self.ask("ListGroups", 5, {})["Groups"]:
