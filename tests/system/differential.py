@@ -22,7 +22,6 @@ import wire  # noqa: E402
 
 # APIs that Kafka has and Watershed does not serve yet (nor advertise).
 NOT_YET = {
-    "groups": [8, 9, 11, 12, 13, 14, 15, 16, 42, 47, 68, 69],
     "sasl": [17, 36],
     "transactions": [24, 25, 26, 27, 28, 65, 66],
     "quotas, scram, reassignments, elections, delegation tokens": [34, 38, 39, 40, 41, 43, 45, 46, 48, 49, 50, 51],
@@ -65,12 +64,23 @@ ALLOWED = [
      "Kafka keeps keys and values of a broker that it does not know, ours refuses them"),
 ]
 
+# Fields by which the elements of an array are told apart.
+KEYS = ("Name", "ApiKey", "ProducerId", "Topic", "TopicName", "TopicId", "PartitionIndex", "Partition", "Index")
+MEMBER_IDS = ("MemberId", "Leader")
 # UNKNOWN_SERVER_ERROR
 ACCIDENT = -1
 
 
 def error_text(value):
     return "<text>" if value else None
+
+
+def unordered(key, item):
+    """Whether an array with this element has the order of Kafka's hash maps: groups, members, what they read and own."""
+    if isinstance(item, dict):
+        return ("GroupId" in item and "Topics" not in item or "MemberId" in item and not {"ClientId", "Metadata"}.isdisjoint(item)
+                or key == "TopicPartitions")
+    return key == "SubscribedTopicNames" or key == "Partitions" and isinstance(item, int)
 
 
 class Normalizer:
@@ -81,6 +91,8 @@ class Normalizer:
         self.node = broker.node
 
     def value(self, key, value):
+        if isinstance(value, str) and key in MEMBER_IDS and value:
+            return self.member(value)
         if isinstance(value, dict):
             if "ProducerId" in value and "ThrottleTimeMs" in value:  # InitProducerId: an id that nobody has had.
                 value = {**value, "ProducerId": min(value["ProducerId"], 1)}
@@ -110,13 +122,20 @@ class Normalizer:
             return value
         return f"<id of {self.broker.ids.get(value, 'a topic')}>"
 
+    def member(self, value):
+        """Its name; an id that no answer has brought shows only what it was made from."""
+        made = cases.MADE_BY_BROKER.fullmatch(value)
+        return self.broker.members.get(value, f"<{made[1]}id>" if made and made[1] else value)
+
     @staticmethod
     def array(key, items):
         """Arrays whose order means nothing are sorted; those with a natural key become maps of it."""
         if items and all(isinstance(i, dict) and "LogDir" in i for i in items):
             # Ours has a directory per storage backend: those without a topic asked for say nothing.
             return [i for i in items if i["Topics"]] or items[:1]
-        for name in (("ResourceName",) if key == "ConfigResources" else ()) + ("Name", "ApiKey", "ProducerId", "Topic", "TopicName", "PartitionIndex", "Partition", "Index"):
+        if items and unordered(key, items[0]):
+            items = sorted(items, key=lambda item: json.dumps(item, sort_keys=True, default=str))
+        for name in (("ResourceName",) if key == "ConfigResources" else ()) + KEYS:
             if items and all(isinstance(i, dict) and name in i for i in items):
                 labels = [str(i[name]) for i in items]
                 if len(set(labels)) == len(labels) and name != "Value":

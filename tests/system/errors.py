@@ -49,7 +49,10 @@ QUOTAS = "needs quotas"
 SETTING = "needs another broker configuration"
 LEADERSHIP = "needs a second leadership of the partition"
 TIERED = "needs tiered storage"
-COORDINATOR = "needs a coordinator of groups or transactions, which ours does not have yet"
+COORDINATOR = "needs a coordinator of transactions, which ours does not have yet"
+ELSEWHERE = "needs a second broker that is the coordinator"
+LOADING = "needs a coordinator that has just begun to load"
+APPEND = "needs a log of the coordinator that cannot be written"
 POLICY = "needs a policy plug-in"
 
 _CONTROLLER = {"NOT_CONTROLLER": CONTROLLERS, "REQUEST_TIMED_OUT": CLOCK, "CLUSTER_AUTHORIZATION_FAILED": AUTHORIZER}
@@ -58,6 +61,10 @@ _LEADER = {"TOPIC_AUTHORIZATION_FAILED": AUTHORIZER, "NOT_LEADER_OR_FOLLOWER": R
 _ACLS = {**_CONTROLLER, "INVALID_REQUEST": AUTHORIZER}
 
 
+# What a coordinator's runtime gives for all of its APIs.
+_GROUP = {"GROUP_AUTHORIZATION_FAILED": AUTHORIZER, "NOT_COORDINATOR": ELSEWHERE, "COORDINATOR_LOAD_IN_PROGRESS": LOADING,
+          "COORDINATOR_NOT_AVAILABLE": LOADING}
+_WRITES = {**_GROUP, "REQUEST_TIMED_OUT": CLOCK, "COORDINATOR_NOT_AVAILABLE": APPEND}
 _ALTER = {**_CONTROLLER, "TOPIC_AUTHORIZATION_FAILED": AUTHORIZER, "GROUP_AUTHORIZATION_FAILED": AUTHORIZER, "POLICY_VIOLATION": POLICY,
           "UNSUPPORTED_VERSION": "only from a controller's own listener"}
 
@@ -84,8 +91,8 @@ TABLE = {
     "DeleteAcls": ({"SECURITY_DISABLED": "DeleteAcls v1"}, _ACLS),
     "DeleteRecords": ({
         "OFFSET_OUT_OF_RANGE": "DeleteRecords, past the end", "POLICY_VIOLATION": "DeleteRecords, compacted",
-        "UNKNOWN_TOPIC_OR_PARTITION": "DeleteRecords, missing topic",
-    }, {**_LEADER, "REQUEST_TIMED_OUT": REPLICAS, "INVALID_TOPIC_EXCEPTION": COORDINATOR}),
+        "INVALID_TOPIC_EXCEPTION": "DeleteRecords of the groups' topic", "UNKNOWN_TOPIC_OR_PARTITION": "DeleteRecords, missing topic",
+    }, {**_LEADER, "REQUEST_TIMED_OUT": REPLICAS}),
     "DeleteTopics": ({
         "INVALID_REQUEST": "DeleteTopics, name and id", "UNKNOWN_TOPIC_ID": "DeleteTopics, unknown id",
         "UNKNOWN_TOPIC_OR_PARTITION": "DeleteTopics v1",
@@ -117,7 +124,7 @@ TABLE = {
         "INCONSISTENT_TOPIC_ID": REPLICAS, "REPLICA_NOT_AVAILABLE": REPLICAS, "OFFSET_MOVED_TO_TIERED_STORAGE": TIERED,
         "THROTTLING_QUOTA_EXCEEDED": QUOTAS}),
     "FindCoordinator": ({
-        "COORDINATOR_NOT_AVAILABLE": "FindCoordinator v0", "INVALID_REQUEST": "FindCoordinator v1, key type 9",
+        "COORDINATOR_NOT_AVAILABLE": "FindCoordinator of a transaction", "INVALID_REQUEST": "FindCoordinator v1, key type 9",
     }, {"GROUP_AUTHORIZATION_FAILED": AUTHORIZER, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": AUTHORIZER, "CLUSTER_AUTHORIZATION_FAILED": AUTHORIZER}),
     "IncrementalAlterConfigs": ({
         "INVALID_CONFIG": "IncrementalAlterConfigs, append nonsense", "INVALID_REQUEST": "IncrementalAlterConfigs, empty topic name",
@@ -150,14 +157,21 @@ TABLE = {
     "Produce": ({
         "CORRUPT_MESSAGE": "Produce v3, bad crc", "INVALID_PRODUCER_EPOCH": "idempotent, old epoch", "INVALID_RECORD": "Produce, no bytes",
         "INVALID_REQUIRED_ACKS": "Produce, acks 2", "INVALID_TIMESTAMP": "Produce, a day ahead", "MESSAGE_TOO_LARGE": "Produce, too large",
-        "OUT_OF_ORDER_SEQUENCE_NUMBER": "idempotent, gap", "RECORD_LIST_TOO_LARGE": "Produce, larger than a segment",
+        "INVALID_TOPIC_EXCEPTION": "Produce v9 to the groups' topic", "OUT_OF_ORDER_SEQUENCE_NUMBER": "idempotent, gap", "RECORD_LIST_TOO_LARGE": "Produce, larger than a segment",
         "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": "Produce, transactional flag alone", "UNKNOWN_SERVER_ERROR": "Produce, codec 5",
         "UNKNOWN_TOPIC_ID": "Produce v13, unknown id", "UNKNOWN_TOPIC_OR_PARTITION": "Produce, missing topic",
         "UNSUPPORTED_COMPRESSION_TYPE": "Produce v6, zstd",
     }, {**_LEADER, "REQUEST_TIMED_OUT": REPLICAS, "NOT_ENOUGH_REPLICAS": REPLICAS, "NOT_ENOUGH_REPLICAS_AFTER_APPEND": REPLICAS,
-        "INVALID_TOPIC_EXCEPTION": COORDINATOR, "INVALID_TXN_STATE": COORDINATOR, "INVALID_PRODUCER_ID_MAPPING": COORDINATOR,
+        "INVALID_TXN_STATE": COORDINATOR, "INVALID_PRODUCER_ID_MAPPING": COORDINATOR,
         "CONCURRENT_TRANSACTIONS": COORDINATOR, "TRANSACTION_ABORTABLE": COORDINATOR, "INCONSISTENT_TOPIC_ID": REPLICAS,
         "UNSUPPORTED_FOR_MESSAGE_FORMAT": "needs a log of Kafka before 0.11"}),
+    "JoinGroup": ({
+        "FENCED_INSTANCE_ID": "static members, step 9: 12 O JoinGroup v9, fenced", "GROUP_MAX_SIZE_REACHED": "a full group: 06 F JoinGroup v3, one too many, completing",
+        "INCONSISTENT_GROUP_PROTOCOL": "protocols: 01 A JoinGroup v9, no protocols", "INVALID_GROUP_ID": "group named '', 0 letters: 02 A JoinGroup v0",
+        "INVALID_SESSION_TIMEOUT": "timeouts: 01 A JoinGroup v9, session of 0 ms", "MEMBER_ID_REQUIRED": "one member, step 4: 03 A JoinGroup v4",
+        "REBALANCE_IN_PROGRESS": "a classic group with a waiting join: 05 C JoinGroup v9, with the id",
+        "UNKNOWN_MEMBER_ID": "wrong members, unknown: 61 X JoinGroup v9, a stranger", "UNKNOWN_SERVER_ERROR": "large protocols: 14 A JoinGroup v9, the same twice",
+    }, {**_WRITES, "UNRELEASED_INSTANCE_ID": "PLACE"}),
     "UpdateFeatures": ({"INVALID_UPDATE_VERSION": "UpdateFeatures v0, unknown feature"}, {
         **_CONTROLLER, "FEATURE_UPDATE_FAILED": "Kafka 4.2 has no way to it any more", "INVALID_REQUEST": "Kafka 4.2 has no way to it any more"}),
 }

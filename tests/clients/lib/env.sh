@@ -181,6 +181,8 @@ address = "127.0.0.1:$(free_port)"
 [[listeners]]
 name = "plain"
 address = "127.0.0.1:$2"
+
+${WATERSHED_EXTRA:-}
 EOF
 }
 
