@@ -100,6 +100,18 @@ def refused(b):
             m.modern("leaves", -1)
             a.leave()
             a.delete()
+    for label, given in (("with user data in its assignment", assignment(("six", range(6)), user_data=b"mine")), ("with an assignment that cannot be read", b"\0"),
+                         ("with topics that are not there", assignment(("no-such", [0]), ("six", [0, 99]))), ("with an assignment of a newer version", assignment(("six", [0]), version=9))):
+        with Scenario(b, f"a classic group {label}") as talk:
+            a, m = talk.member("A"), talk.member("M")
+            a.enter(protocols=SIX)
+            a.sync("", [(a.member, given)])
+            m.modern_join(topics=["six"], ServerAssignor="range")
+            m.look("", "consumer")
+            a.beat()
+            a.leave()
+            m.modern("leaves", -1)
+            a.delete()
     with Scenario(b, "a classic group that is rebalancing") as talk:
         a, m = talk.member("A"), talk.member("M")
         a.enter(protocols=SIX)
@@ -136,7 +148,7 @@ def joining(b):
         x.join("no protocols", protocols=[])
         x.join("metadata that cannot be read", protocols=[("range", b"")])
         x.join("metadata that cannot be read, with an id", protocols=[("range", b"\0\0\0\0\0\1")], MemberId="x")
-        x.join("asks for an id", protocols=SIX)
+        x.join("asks for an id", protocols=SIX, MemberId="")
         x.member, x.epoch = "", -1
         a.join("with an id of its own", protocols=owning(), MemberId="id-of-A")
         a.look("joined", "consumer")
