@@ -59,6 +59,12 @@ ALLOWED = [
     (r".*Config.*(of type (client metrics|logger)|types \[8\]).*", r".*", "metrics subscriptions and loggers have configs when they are there"),
     (r"DescribeConfigs of the broker", r".*\[group.coordinator.rebalance.protocols\].*", "streams groups are not served"),
     (r"DescribeConfigs of (type )?group.*", r".*.Configs\[(share|streams)\..*", "share and streams groups are not served"),
+    (r"metadata that claims more than it has: .*", r".*", "Kafka never answers the join; to ours it is metadata that cannot be read"),
+    (r"OffsetDelete: .* a topic twice", r".Topics", "named twice, answered once; Kafka's commits are folded in the same way"),
+    (r"expressions: .*\(\(a\{100\}\)\{100\}\)\{100\}", r".*", "an expression that explodes is refused by its compiled size; Kafka compiles it"),
+    (r"expressions: (8[89]|9[0-6]) .*", r".*", "Rust's regex has no \\Q: the member is told that the expression is not supported"),
+    (r"(expressions|an expression changes): .*", r".*(Epoch|Assignment|TargetAssignment|Members).*",
+     "ours looks an expression up at once, Kafka a moment later: the group is one epoch ahead, and the first answer has no topics"),
     (r"IncrementalAlterConfigs, throttled replicas", r".*", "there is no replication to throttle yet"),
     (r"IncrementalAlterConfigs .*broker.*(bad retention|a topic's name for it|name '')", r".*",
      "Kafka keeps keys and values of a broker that it does not know, ours refuses them"),
@@ -162,7 +168,7 @@ class Normalizer:
 def differences(ours, kafka, path=""):
     """Yields (path, ours, kafka) for every leaf that differs."""
     if isinstance(ours, dict) and isinstance(kafka, dict):
-        if kafka.get("ErrorCode") == ACCIDENT and ours.get("ErrorCode") != ACCIDENT:
+        if kafka.get("ErrorCode") == ACCIDENT:
             return  # Kafka's own code failed unexpectedly: there is nothing to follow.
         for key in sorted(set(ours) | set(kafka), key=str):
             # Members that came from an array with a key are shown as [key], fields as .Field.

@@ -232,10 +232,10 @@ def bounds(b):
     with Scenario(b, "a full group") as talk:
         everyone = [talk.member(name, 3) for name in "ACDEFG"]
         a, c, d, e, late, later = everyone
-        a.join("", RebalanceTimeoutMs=600)
+        a.join("", RebalanceTimeoutMs=1500)
         for member in (c, d, e):
-            member.post_join("", RebalanceTimeoutMs=600).waits()
-        a.join("", RebalanceTimeoutMs=600)
+            member.post_join("", RebalanceTimeoutMs=1500).waits()
+        a.join("", RebalanceTimeoutMs=1500)
         for member in (c, d, e):
             member.take()
         late.join("one too many, completing")
@@ -246,10 +246,10 @@ def bounds(b):
         for member in (c, d, e):
             member.take()
         late.join("one too many, stable")
-        c.post_join("changed", RebalanceTimeoutMs=600, protocols=[("range", subscription("one", user_data=b"changed"))]).waits()
-        late.post_join("one too many, preparing", RebalanceTimeoutMs=600).waits()
-        a.post_join("", RebalanceTimeoutMs=600).waits()
-        d.post_join("", RebalanceTimeoutMs=600).waits()
+        c.post_join("changed", RebalanceTimeoutMs=1500, protocols=[("range", subscription("one", user_data=b"changed"))]).waits()
+        late.post_join("one too many, preparing", RebalanceTimeoutMs=1500).waits()
+        a.post_join("", RebalanceTimeoutMs=1500).waits()
+        d.post_join("", RebalanceTimeoutMs=1500).waits()
         later.join("even more, preparing")
         e.join("has to go")
         for member in (c, late, a, d):

@@ -386,7 +386,7 @@ fn check(version: i16, request: &ConsumerGroupHeartbeatRequest, assignors: &[Str
     }
 }
 
-/// Kafka takes a text of spaces for an empty one.
+/// Kafka takes a text of spaces and control characters, as Java's `trim` sees them, for an empty one.
 fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
+    text.chars().all(|letter| letter <= ' ')
 }
