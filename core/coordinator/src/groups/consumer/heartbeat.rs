@@ -390,3 +390,15 @@ fn check(version: i16, request: &ConsumerGroupHeartbeatRequest, assignors: &[Str
 fn is_blank(text: &str) -> bool {
     text.chars().all(|letter| letter <= ' ')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_blank;
+
+    #[test]
+    fn blank_is_what_java_trims() {
+        for (text, expected) in [("", true), (" \t", true), ("\0", true), ("\u{a0}", false), ("a", false)] {
+            assert_eq!(is_blank(text), expected, "{text:?}");
+        }
+    }
+}
