@@ -261,7 +261,6 @@ class Modern(Dance):
 
     def after(self):
         """After a restart: a member whose join was answered is there, with its epoch or a newer one; then all go."""
-        reply = self.members[0]
         for member in self.members:
             member.connect()
             if member.epoch < 0:
