@@ -8,11 +8,11 @@ use std::collections::hash_map::Entry;
 use watershed_coordinator::groups::GroupRequest;
 use watershed_metadata::MetadataImage;
 use watershed_model::TopicId;
-use watershed_protocol::ErrorCode;
 use watershed_protocol::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestTopic, OffsetCommitResponse, OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
 };
+use watershed_protocol::{ErrorCode, StrBytes};
 
 use super::Call;
 use crate::groups::reply;
@@ -100,7 +100,7 @@ fn merge(
     let mut places = HashMap::new();
     for topic in refused.into_iter().chain(answered) {
         // The name is empty where the id counts, and the other way round.
-        let key = if by_id { (String::new(), topic.topic_id) } else { (topic.name.clone(), TopicId::ZERO) };
+        let key = if by_id { (StrBytes::default(), topic.topic_id) } else { (topic.name.clone(), TopicId::ZERO) };
         match places.entry(key) {
             Entry::Occupied(place) => {
                 let entry: &mut OffsetCommitResponseTopic = &mut topics[*place.get()];
