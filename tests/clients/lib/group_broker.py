@@ -18,7 +18,7 @@ def two_owners(members):
                 if event == "assigned":
                     since.setdefault(partition, moment)
                 elif partition in since:
-                    spans.setdefault(partition, []).append((since.pop(partition), moment, member.name))
+                    spans.setdefault(partition, []).append((since.pop(partition), min(moment, member.ended or moment), member.name))
         for partition, moment in since.items():
             spans.setdefault(partition, []).append((moment, member.ended or float("inf"), member.name))
     found = []
@@ -47,6 +47,7 @@ class Brokered:
                 self.world.report.add("mixed", "g-broker", step.__doc__, False, where)
                 print(f"!! {step.__doc__}: {where}", flush=True)
             self.world.end(self.started)
+            self.started = []
 
     def sticky(self):
         """classic kafka-python members that ask for range, balanced by the broker's sticky"""

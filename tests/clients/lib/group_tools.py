@@ -31,7 +31,7 @@ class Tools:
         self.partitions = self.world.create(self.topic, 2)
         self.world.write(self.partitions, RECORDS)
         steps = [self.consume, self.consume_new, self.perf, self.listed, self.described, self.members, self.dry_run, *self.resets(),
-                 self.from_file, self.delete_offsets, self.delete, self.configs]
+                 self.from_file, self.delete_offsets, self.delete, *([self.configs] if self.new else [])]
         for step in steps:
             self.check(step)
 
@@ -106,7 +106,8 @@ class Tools:
             until(lambda: member.owned == self.partitions, lambda: f"it owns: {member}")
             until(lambda: self.world.committed(group), "it commits")
             out = self.groups("--describe", "--group", group, "--members", "--verbose")
-            assert member.name in out and re.search(rf"{self.topic}(\(0,1\)|:0,1)", out), out
+            # 3.9 does not say the topic.
+            assert member.name in out and re.search(rf"{self.topic}:0,1" if self.new else r"\(0,1\)", out), out
             out = self.groups("--describe", "--group", group, "--offsets", "--verbose")
             assert re.search(rf"{self.topic}\s.*{RECORDS}\s.*{member.name}", out), out
             assert re.search(rf"{group}\s.*Stable.*\s1\s*$", self.groups("--describe", "--group", group, "--state"), re.M)

@@ -55,7 +55,7 @@ class Member:
         self.client, self.name = client, name
         self.owned, self.records, self.committed = set(), [], {}
         self.fetched, self.errors, self.said = None, [], []
-        self.moves, self.ended = [], None  # (monotonic seconds, event, partitions); when it ended
+        self.moves, self.ended = [], None  # (monotonic seconds, event, partitions); when it was told to end
         log = open(os.path.join(world.work, f"{name}.log"), "w")
         self.lines = open(os.path.join(world.work, f"{name}.jsonl"), "w")
         env = dict(os.environ, NODE_PATH=f"{CACHE}/kafkajs/node_modules", KAFKAJS_NO_PARTITIONER_WARNING="1")
@@ -100,6 +100,7 @@ class Member:
 
     def kill(self):
         """As `kill -9`: the broker hears nothing."""
+        self.ended = self.ended or time.monotonic()
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self._gone()
@@ -107,6 +108,7 @@ class Member:
     def stop(self):
         """Asks it to leave and waits until it has."""
         if self.process.poll() is None:
+            self.ended = time.monotonic()  # It leaves the group some time before its process ends.
             self.say("stop")
             try:
                 self.process.wait(DEADLINE_S)
@@ -117,7 +119,7 @@ class Member:
 
     def _gone(self):
         self.reader.join(5)
-        self.owned, self.ended = set(), time.monotonic()
+        self.owned = set()
 
     def __str__(self):
         return (f"{self.name}: owns {sorted(p for _, p in self.owned)}, {len(self.records)} records, "
