@@ -9,11 +9,12 @@ const kafka = new Kafka({ clientId: plan.name, brokers: [plan.bootstrap], logLev
 
 function event(name, fields = {}) { process.stdout.write(JSON.stringify({ e: name, ...fields }) + '\n') }
 
-// kafkajs brings only round-robin: what every Kafka client calls range, as its documentation tells to write it.
+// kafkajs brings only round-robin. This is range as every Kafka client has it; version 0, because kafkajs does not write what
+// later versions of the subscription add, and some leaders leave out whom they cannot read.
 function range({ cluster }) {
   return {
     name: 'range',
-    version: 1,
+    version: 0,
     async assign({ members, topics }) {
       const ids = members.map((member) => member.memberId).sort()
       const wants = {}
@@ -33,11 +34,11 @@ function range({ cluster }) {
       }
       return ids.map((id) => ({
         memberId: id,
-        memberAssignment: AssignerProtocol.MemberAssignment.encode({ version: 1, assignment: assignment[id], userData: Buffer.alloc(0) }),
+        memberAssignment: AssignerProtocol.MemberAssignment.encode({ version: 0, assignment: assignment[id], userData: Buffer.alloc(0) }),
       }))
     },
     protocol({ topics }) {
-      return { name: 'range', metadata: AssignerProtocol.MemberMetadata.encode({ version: 1, topics, userData: Buffer.alloc(0) }) }
+      return { name: 'range', metadata: AssignerProtocol.MemberMetadata.encode({ version: 0, topics, userData: Buffer.alloc(0) }) }
     },
   }
 }
