@@ -21,6 +21,8 @@ mod migration;
 mod partitions;
 mod reconcile;
 mod regex;
+#[cfg(test)]
+mod scripts;
 mod target;
 
 use std::sync::Arc;
