@@ -131,7 +131,7 @@ impl GroupCoordinator {
         let must_bump = epoch == 0 || names_changed || regex_changed || is_resolved_anew;
         let is_due = must_bump || now.elapsed_ms >= group.refresh.at_ms || group.epoch < group.refresh.epoch;
         if is_due {
-            let hash = self.metadata_hash(&self.topics_of(group, &[], Some(after)));
+            let hash = self.metadata_hash(&self.topics_of(group, Some(after)));
             if must_bump || hash != group.metadata_hash {
                 epoch += 1;
                 out.write(epoch_record(group_id, epoch, hash));

@@ -75,7 +75,7 @@ impl GroupCoordinator {
         group.write_tombstones(out);
         group.cancel_timers(out);
         let Some(Group::Classic(_)) = self.groups.get(group_id) else { return Err(GroupError::not_found(group_id)) };
-        upgraded.metadata_hash = self.metadata_hash(&self.topics_of(&upgraded, &[], None));
+        upgraded.metadata_hash = self.metadata_hash(&self.topics_of(&upgraded, None));
         upgraded.write_all(&mut |record| out.write(record));
         for member in upgraded.members() {
             self.keep_consumer_session(&upgraded.group_id, member, now, out);

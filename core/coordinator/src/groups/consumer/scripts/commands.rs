@@ -219,7 +219,8 @@ impl World {
     }
 
     fn places(&self, partitions: &Partitions) -> String {
-        let name = |id: TopicId| self.image.topic_by_id(&id).map_or("gone".to_owned(), |topic| topic.name().to_string());
+        let name =
+            |id: TopicId| self.image.topic_by_id(&id).map_or("gone".to_owned(), |topic| topic.name().to_string());
         let places: Vec<_> = partitions.iter().map(|(id, partition)| format!("{}-{partition}", name(id))).collect();
         places.join(",")
     }

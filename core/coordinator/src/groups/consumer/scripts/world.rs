@@ -22,7 +22,9 @@ struct Planned(Plan);
 impl Assignor for Planned {
     fn assign(&mut self, group: &GroupSpec<'_>) -> Result<GroupAssignment, Failure> {
         let plan = self.0.lock();
-        let planned = |member: &GroupMember<'_>, place: &String| plan.get(member.member_id).is_some_and(|all| all.contains(place));
+        let planned = |member: &GroupMember<'_>, place: &String| {
+            plan.get(member.member_id).is_some_and(|all| all.contains(place))
+        };
         let mut assignment = GroupAssignment::empty(group.members().len());
         for (index, topic) in (0..).zip(group.topics()) {
             let subscribed: Vec<_> =
@@ -152,8 +154,12 @@ impl World {
             self.now_ms = self.now_ms.max(at);
             self.timers.remove(&timer);
             let (now, mut out) = (self.now(), Output::default());
-            self.machine.timer(timer, now, &mut out);
+            self.machine.timer(timer.clone(), now, &mut out);
+            let is_refused = self.is_refusing && !out.writes().is_empty();
             written.extend(self.take(out).1);
+            if is_refused && GroupCoordinator::is_repeated(&timer) {
+                self.timers.entry(timer).or_insert(self.now_ms + 500);
+            }
         }
         self.now_ms = end;
         written
