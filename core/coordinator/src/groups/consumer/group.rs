@@ -51,6 +51,9 @@ pub(super) struct Resolved {
     pub(super) at: Timestamp,
 }
 
+/// What each regular expression of a group matched.
+pub(super) type ResolvedExpressions = BTreeMap<Arc<str>, Resolved>;
+
 /// When the metadata is looked at again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct RefreshDeadline {
@@ -75,7 +78,7 @@ pub struct ConsumerGroup {
     topic_counts: BTreeMap<String, usize>,
     /// How many members subscribe to a regular expression.
     regex_counts: BTreeMap<Arc<str>, usize>,
-    pub(super) resolved: BTreeMap<Arc<str>, Resolved>,
+    pub(super) resolved: ResolvedExpressions,
     pub(super) refresh: RefreshDeadline,
     /// The last rebalance.
     pub(in crate::groups) rebalance: Option<Rebalance>,
@@ -102,7 +105,7 @@ impl ConsumerGroup {
     }
 
     /// The group with other regular expressions looked up.
-    pub(super) fn with_resolved(&self, resolved: BTreeMap<Arc<str>, Resolved>) -> Self {
+    pub(super) fn with_resolved(&self, resolved: ResolvedExpressions) -> Self {
         Self { resolved, ..self.clone() }
     }
 

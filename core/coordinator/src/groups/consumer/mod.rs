@@ -22,6 +22,7 @@ mod partitions;
 mod reconcile;
 mod regex;
 #[cfg(test)]
+#[path = "tests/scripts.rs"]
 mod scripts;
 mod target;
 

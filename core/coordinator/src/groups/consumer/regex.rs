@@ -3,7 +3,7 @@
 //! Kafka uses RE2J and wants the whole name to match. Rust's `regex` has the same guarantees (time linear in the name) and almost the
 //! same syntax; it searches, so the expression is anchored. The compiled size is bounded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use regex_syntax::ast::{self, Ast, RepetitionKind, RepetitionRange};
@@ -11,7 +11,7 @@ use watershed_metadata::MetadataImage;
 use watershed_model::limits::{GROUP_REGEX_BYTES_MAX, GROUP_REGEX_COMPILED_BYTES_MAX};
 use watershed_protocol::ErrorCode;
 
-use super::group::{ConsumerGroup, Resolved};
+use super::group::{ConsumerGroup, Resolved, ResolvedExpressions};
 use super::leave::regex_tombstone;
 use super::member::ConsumerMember;
 use crate::groups::{GroupCoordinator, GroupError, Output};
@@ -34,7 +34,7 @@ impl GroupCoordinator {
         after: &ConsumerMember,
         now: Now,
         out: &mut Output,
-    ) -> Result<(Option<BTreeMap<Arc<str>, Resolved>>, bool), GroupError> {
+    ) -> Result<(Option<ResolvedExpressions>, bool), GroupError> {
         let (old, new) = (before.regex(), after.regex());
         let has_changed = before.about.regex.as_deref() != after.about.regex.as_deref() && old != new;
         if !has_changed && group.resolved.is_empty() && new.is_none() {

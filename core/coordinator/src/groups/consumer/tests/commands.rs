@@ -86,7 +86,6 @@ impl World {
             subscribed_topic_regex: text("regex"),
             server_assignor: text("assignor"),
             topic_partitions: owned,
-            ..Default::default()
         };
         let version = case.arg("v").map_or(1, |version| version.parse().unwrap());
         let (reply, records) = self.ask(version, GroupRequest::ConsumerGroupHeartbeat(request));
