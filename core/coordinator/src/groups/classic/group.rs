@@ -308,6 +308,10 @@ impl ClassicGroup {
         if self.is_leader(old_id) {
             self.leader = Some(new_id.clone());
         }
+        // Kafka goes on waiting for a SyncGroup under the old id, and rebalances once more when it does not come.
+        if self.pending_sync.remove(old_id) {
+            self.pending_sync.insert(new_id.clone());
+        }
         self.members.insert(new_id.clone(), member);
     }
 

@@ -38,8 +38,9 @@ impl Assignor for Balanced {
             shares.push(quota);
         }
         for (given, quota) in assignment.members.iter_mut().zip(shares) {
-            let quota = quota + usize::from(larger > 0 && given.len() <= quota && quota == share);
-            larger -= usize::from(quota > share && larger > 0);
+            let is_larger = larger > 0 && quota == share;
+            larger -= usize::from(is_larger);
+            let quota = quota + usize::from(is_larger);
             while given.len() < quota {
                 let Some(partition) = free.pop_first() else { break };
                 given.push(partition);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod assignors;
+mod cooperative;
 mod random;
 mod script;
 mod world;
