@@ -71,7 +71,7 @@ impl GroupCoordinator {
     ) -> Result<ConsumerGroupHeartbeatResponse, GroupError> {
         let joins = request.member_epoch == 0;
         let mut events = Output::default();
-        let other = self.other_to_consumer_group(&request.group_id, joins, now, &mut events)?;
+        let other = self.other_to_consumer_group(&request.group_id, joins, now, out, &mut events)?;
         let group = match &other {
             Some(group) => group,
             None => self.consumer_group(&request.group_id)?,

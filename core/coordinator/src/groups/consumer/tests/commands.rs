@@ -5,18 +5,21 @@ use std::collections::BTreeMap;
 use watershed_metadata::MetadataRecord;
 use watershed_model::TopicId;
 use watershed_protocol::ErrorCode;
-use watershed_protocol::messages::ConsumerGroupHeartbeatRequest;
 use watershed_protocol::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatResponse, TopicPartitions};
+use watershed_protocol::messages::join_group::JoinGroupRequestProtocol;
+use watershed_protocol::messages::{ConsumerGroupHeartbeatRequest, JoinGroupRequest};
 use watershed_testkit::golden::Case;
 
 use super::world::{World, broker, runs, topic_id};
 use crate::groups::consumer::{ConsumerMember, Partitions};
+use crate::groups::protocol::Subscription;
 use crate::groups::{Committer, Group, GroupError, GroupReply, GroupRequest};
 use crate::records::GroupRecord;
 
 impl World {
     /// - `world name=value`: a new coordinator with these settings.
     /// - `hb MEMBER epoch=E [v=1 topics= regex= owned= instance= rack= timeout= assignor=]`: a heartbeat. `-` is an empty list or text.
+    /// - `join TOPIC`: a classic member joins.
     /// - `plan MEMBER=t-0,u-1`: what the assignor gives from now on.
     /// - `advance`, `reload`, `refuse`, `accept`: time, the coordinator, the log.
     /// - `create`, `grow`, `delete`, `rack`, `config`: the metadata.
@@ -30,6 +33,7 @@ impl World {
                 return String::new();
             }
             "hb" => return self.heartbeat(name, case),
+            "join" => return self.join(name),
             "plan" => {
                 let parts = case.args.iter().map(|arg| arg.split_once('=').unwrap());
                 let plan: BTreeMap<_, _> = parts.map(|(member, all)| (member.to_owned(), list(all))).collect();
@@ -88,13 +92,34 @@ impl World {
             topic_partitions: owned,
         };
         let version = case.arg("v").map_or(1, |version| version.parse().unwrap());
-        let (reply, records) = self.ask(version, GroupRequest::ConsumerGroupHeartbeat(request));
-        let reply = match reply {
-            Some(GroupReply::ConsumerGroupHeartbeat(reply)) => self.reply(&reply),
-            Some(other) => panic!("{other:?}"),
-            None => "not written".to_owned(),
+        let (replies, records) = self.ask(version, GroupRequest::ConsumerGroupHeartbeat(request));
+        let replies: Vec<_> = replies.iter().map(|reply| self.reply(reply)).collect();
+        let shown = if replies.is_empty() { "not written".to_owned() } else { replies.join("\n") };
+        self.shown(Some(&shown), &records)
+    }
+
+    /// A classic member, with the protocol `range`, that the coordinator gives an id.
+    fn join(&mut self, topic: &str) -> String {
+        let subscription = Subscription {
+            version: 0,
+            topics: vec![topic.to_owned()],
+            user_data: None,
+            owned_partitions: Vec::new(),
+            generation_id: -1,
+            rack_id: None,
         };
-        self.shown(Some(&reply), &records)
+        let protocol = JoinGroupRequestProtocol { name: "range".to_owned(), metadata: subscription.encode() };
+        let request = JoinGroupRequest {
+            group_id: "g".to_owned(),
+            session_timeout_ms: 10_000,
+            rebalance_timeout_ms: 60_000,
+            protocol_type: "consumer".to_owned(),
+            protocols: vec![protocol],
+            ..Default::default()
+        };
+        let (replies, records) = self.ask(3, GroupRequest::JoinGroup(request));
+        let replies: Vec<_> = replies.iter().map(|reply| self.reply(reply)).collect();
+        self.shown(Some(&replies.join("\n")), &records)
     }
 
     /// The group alone is asked.
@@ -116,7 +141,8 @@ impl World {
 
     fn describe(&mut self) -> String {
         let request = GroupRequest::ConsumerGroupDescribe(vec!["g".to_owned()]);
-        let (Some(GroupReply::ConsumerGroupDescribe(groups)), _) = self.ask(1, request) else { return String::new() };
+        let (replies, _) = self.ask(1, request);
+        let [GroupReply::ConsumerGroupDescribe(groups)] = &replies[..] else { panic!("{replies:?}") };
         let group = &groups[0];
         let mut shown = format!(
             "{} {} epoch={}/{} assignor={}\n",
@@ -168,7 +194,15 @@ impl World {
         format!("{}@{}:{:?}[{assigned}{revoked}]", member.member_id, member.epoch, member.state)
     }
 
-    fn reply(&self, reply: &ConsumerGroupHeartbeatResponse) -> String {
+    fn reply(&self, reply: &GroupReply) -> String {
+        match reply {
+            GroupReply::ConsumerGroupHeartbeat(reply) => self.heartbeat_reply(reply),
+            GroupReply::JoinGroup(reply) => format!("JoinGroup {}", code(reply.error_code)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn heartbeat_reply(&self, reply: &ConsumerGroupHeartbeatResponse) -> String {
         if reply.error_code != 0 {
             return format!("{}: {}", code(reply.error_code), reply.error_message.as_deref().unwrap_or_default());
         }

@@ -29,6 +29,11 @@ fn refusals_are_kafkas() {
 }
 
 #[test]
+fn an_upgrade_that_fails_leaves_nobody_waiting() {
+    script("consumer_upgrade");
+}
+
+#[test]
 fn static_members_keep_their_place() {
     script("consumer_static");
 }

@@ -132,15 +132,14 @@ impl World {
         (out.replies().iter().map(|(_, reply)| reply.clone()).collect(), written)
     }
 
-    /// Asks; no reply: the log refused the records.
-    pub(super) fn ask(&mut self, version: i16, request: GroupRequest) -> (Option<GroupReply>, Vec<GroupRecord>) {
+    /// Asks; gives all replies that this brought about (none: the log refused the records, or the request waits) and the records.
+    pub(super) fn ask(&mut self, version: i16, request: GroupRequest) -> (Vec<GroupReply>, Vec<GroupRecord>) {
         self.requests += 1;
         let (client_id, client_host) = ("client".to_owned(), "/127.0.0.1".to_owned());
         let call = Call { id: RequestId(self.requests), version, client_id, client_host };
         let (now, mut out) = (self.now(), Output::default());
         self.machine.request(call, request, now, &mut out);
-        let (mut replies, records) = self.take(out);
-        (replies.pop(), records)
+        self.take(out)
     }
 
     /// Lets time go by; gives the records that timers made.
