@@ -119,7 +119,8 @@ impl World {
         };
         let (replies, records) = self.ask(3, GroupRequest::JoinGroup(request));
         let replies: Vec<_> = replies.iter().map(|reply| self.reply(reply)).collect();
-        self.shown(Some(&replies.join("\n")), &records)
+        let shown = if replies.is_empty() { "waits".to_owned() } else { replies.join("\n") };
+        self.shown(Some(&shown), &records)
     }
 
     /// The group alone is asked.
@@ -180,6 +181,9 @@ impl World {
     fn shown(&self, reply: Option<&str>, records: &[GroupRecord]) -> String {
         let mut lines: Vec<String> = reply.iter().map(|reply| (*reply).to_owned()).collect();
         lines.extend(records.iter().map(|record| format!("  + {}", self.record(record))));
+        if let Some(Group::Classic(group)) = self.machine.groups().get("g") {
+            lines.push(format!("classic {} {}", group.state().name(), group.members().len()));
+        }
         if let Some(Group::Consumer(group)) = self.machine.groups().get("g") {
             let members: Vec<_> = group.members().map(|member| self.member(member)).collect();
             let (state, epoch, target) = (group.state().name(), group.epoch, group.target_epoch);
@@ -246,6 +250,10 @@ impl World {
             GroupRecord::ConsumerGroupRegularExpression { regular_expression, value, .. } => match value {
                 Some(value) => format!("regex {regular_expression} {:?}", value.topics),
                 None => format!("regex {regular_expression} gone"),
+            },
+            GroupRecord::GroupMetadata { value, .. } => match value {
+                Some(value) => format!("classic generation={}", value.generation),
+                None => "classic gone".to_owned(),
             },
             other => format!("{other:?}"),
         }

@@ -8,6 +8,7 @@ use watershed_hooks::{Assignor, Failure, GroupAssignment, GroupMember, GroupSpec
 use watershed_metadata::configs::BrokerConfig;
 use watershed_metadata::{BrokerRegistered, ConfigResource, MetadataImage, MetadataRecord, PartitionRun};
 use watershed_model::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicId};
+use watershed_protocol::ErrorCode;
 
 use crate::groups::{Assignors, GroupCoordinator, GroupReply, GroupRequest, GroupTimer, Output};
 use crate::records::GroupRecord;
@@ -85,7 +86,7 @@ impl World {
             partitions: runs(count, 1),
         });
         let image = Arc::new(MetadataImage::default().apply_batch(&topics).unwrap().0);
-        Self {
+        let mut world = Self {
             machine: machine(&config, &plan, &image),
             image,
             config,
@@ -95,7 +96,17 @@ impl World {
             is_refusing: false,
             now_ms: 0,
             requests: 0,
-        }
+        };
+        world.start();
+        world
+    }
+
+    /// Everything is loaded.
+    fn start(&mut self) {
+        self.timers.clear();
+        let (now, mut out) = (self.now(), Output::default());
+        self.machine.loaded(now, &mut out);
+        self.take(out);
     }
 
     fn now(&self) -> Now {
@@ -116,7 +127,7 @@ impl World {
             }
         }
         if self.is_refusing && !out.writes().is_empty() {
-            return (Vec::new(), Vec::new());
+            return self.settle(&out, Err(ErrorCode::NotEnoughReplicas));
         }
         let mut written = Vec::new();
         for write in out.writes() {
@@ -129,7 +140,17 @@ impl World {
                 self.machine.apply(record, Position { offset: Offset(0), producer: None });
             }
         }
-        (out.replies().iter().map(|(_, reply)| reply.clone()).collect(), written)
+        let (settled, later) = self.settle(&out, Ok(()));
+        written.extend(later);
+        (out.replies().iter().map(|(_, reply)| reply.clone()).chain(settled).collect(), written)
+    }
+
+    /// Every record is durable at once, or never.
+    fn settle(&mut self, out: &Output, outcome: Result<(), ErrorCode>) -> (Vec<GroupReply>, Vec<GroupRecord>) {
+        let Some(token) = out.token().cloned() else { return (Vec::new(), Vec::new()) };
+        let (now, mut out) = (self.now(), Output::default());
+        self.machine.settled(token, outcome, now, &mut out);
+        self.take(out)
     }
 
     /// Asks; gives all replies that this brought about (none: the log refused the records, or the request waits) and the records.
@@ -184,10 +205,7 @@ impl World {
         for record in self.records.clone() {
             self.machine.apply(record, Position { offset: Offset(0), producer: None });
         }
-        self.timers.clear();
-        let (now, mut out) = (self.now(), Output::default());
-        self.machine.loaded(now, &mut out);
-        self.take(out);
+        self.start();
     }
 
     /// The member timers that are set, and in how many milliseconds they fire.
