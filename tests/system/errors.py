@@ -49,7 +49,10 @@ QUOTAS = "needs quotas"
 SETTING = "needs another broker configuration"
 LEADERSHIP = "needs a second leadership of the partition"
 TIERED = "needs tiered storage"
-COORDINATOR = "needs a coordinator of groups or transactions, which ours does not have yet"
+COORDINATOR = "needs a coordinator of transactions, which ours does not have yet"
+ELSEWHERE = "needs a second broker that is the coordinator"
+LOADING = "needs a coordinator that has just begun to load"
+APPEND = "needs a log of the coordinator that cannot be written"
 POLICY = "needs a policy plug-in"
 
 _CONTROLLER = {"NOT_CONTROLLER": CONTROLLERS, "REQUEST_TIMED_OUT": CLOCK, "CLUSTER_AUTHORIZATION_FAILED": AUTHORIZER}
@@ -58,6 +61,10 @@ _LEADER = {"TOPIC_AUTHORIZATION_FAILED": AUTHORIZER, "NOT_LEADER_OR_FOLLOWER": R
 _ACLS = {**_CONTROLLER, "INVALID_REQUEST": AUTHORIZER}
 
 
+# What a coordinator's runtime gives for all of its APIs.
+_GROUP = {"GROUP_AUTHORIZATION_FAILED": AUTHORIZER, "NOT_COORDINATOR": ELSEWHERE, "COORDINATOR_LOAD_IN_PROGRESS": LOADING,
+          "COORDINATOR_NOT_AVAILABLE": LOADING}
+_WRITES = {**_GROUP, "REQUEST_TIMED_OUT": CLOCK, "COORDINATOR_NOT_AVAILABLE": APPEND}
 _ALTER = {**_CONTROLLER, "TOPIC_AUTHORIZATION_FAILED": AUTHORIZER, "GROUP_AUTHORIZATION_FAILED": AUTHORIZER, "POLICY_VIOLATION": POLICY,
           "UNSUPPORTED_VERSION": "only from a controller's own listener"}
 
@@ -84,8 +91,8 @@ TABLE = {
     "DeleteAcls": ({"SECURITY_DISABLED": "DeleteAcls v1"}, _ACLS),
     "DeleteRecords": ({
         "OFFSET_OUT_OF_RANGE": "DeleteRecords, past the end", "POLICY_VIOLATION": "DeleteRecords, compacted",
-        "UNKNOWN_TOPIC_OR_PARTITION": "DeleteRecords, missing topic",
-    }, {**_LEADER, "REQUEST_TIMED_OUT": REPLICAS, "INVALID_TOPIC_EXCEPTION": COORDINATOR}),
+        "INVALID_TOPIC_EXCEPTION": "DeleteRecords of the groups' topic", "UNKNOWN_TOPIC_OR_PARTITION": "DeleteRecords, missing topic",
+    }, {**_LEADER, "REQUEST_TIMED_OUT": REPLICAS}),
     "DeleteTopics": ({
         "INVALID_REQUEST": "DeleteTopics, name and id", "UNKNOWN_TOPIC_ID": "DeleteTopics, unknown id",
         "UNKNOWN_TOPIC_OR_PARTITION": "DeleteTopics v1",
@@ -117,7 +124,7 @@ TABLE = {
         "INCONSISTENT_TOPIC_ID": REPLICAS, "REPLICA_NOT_AVAILABLE": REPLICAS, "OFFSET_MOVED_TO_TIERED_STORAGE": TIERED,
         "THROTTLING_QUOTA_EXCEEDED": QUOTAS}),
     "FindCoordinator": ({
-        "COORDINATOR_NOT_AVAILABLE": "FindCoordinator v0", "INVALID_REQUEST": "FindCoordinator v1, key type 9",
+        "COORDINATOR_NOT_AVAILABLE": "FindCoordinator of a transaction", "INVALID_REQUEST": "FindCoordinator v1, key type 9",
     }, {"GROUP_AUTHORIZATION_FAILED": AUTHORIZER, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": AUTHORIZER, "CLUSTER_AUTHORIZATION_FAILED": AUTHORIZER}),
     "IncrementalAlterConfigs": ({
         "INVALID_CONFIG": "IncrementalAlterConfigs, append nonsense", "INVALID_REQUEST": "IncrementalAlterConfigs, empty topic name",
@@ -150,14 +157,87 @@ TABLE = {
     "Produce": ({
         "CORRUPT_MESSAGE": "Produce v3, bad crc", "INVALID_PRODUCER_EPOCH": "idempotent, old epoch", "INVALID_RECORD": "Produce, no bytes",
         "INVALID_REQUIRED_ACKS": "Produce, acks 2", "INVALID_TIMESTAMP": "Produce, a day ahead", "MESSAGE_TOO_LARGE": "Produce, too large",
-        "OUT_OF_ORDER_SEQUENCE_NUMBER": "idempotent, gap", "RECORD_LIST_TOO_LARGE": "Produce, larger than a segment",
+        "INVALID_TOPIC_EXCEPTION": "Produce v9 to the groups' topic", "OUT_OF_ORDER_SEQUENCE_NUMBER": "idempotent, gap", "RECORD_LIST_TOO_LARGE": "Produce, larger than a segment",
         "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": "Produce, transactional flag alone", "UNKNOWN_SERVER_ERROR": "Produce, codec 5",
         "UNKNOWN_TOPIC_ID": "Produce v13, unknown id", "UNKNOWN_TOPIC_OR_PARTITION": "Produce, missing topic",
         "UNSUPPORTED_COMPRESSION_TYPE": "Produce v6, zstd",
     }, {**_LEADER, "REQUEST_TIMED_OUT": REPLICAS, "NOT_ENOUGH_REPLICAS": REPLICAS, "NOT_ENOUGH_REPLICAS_AFTER_APPEND": REPLICAS,
-        "INVALID_TOPIC_EXCEPTION": COORDINATOR, "INVALID_TXN_STATE": COORDINATOR, "INVALID_PRODUCER_ID_MAPPING": COORDINATOR,
+        "INVALID_TXN_STATE": COORDINATOR, "INVALID_PRODUCER_ID_MAPPING": COORDINATOR,
         "CONCURRENT_TRANSACTIONS": COORDINATOR, "TRANSACTION_ABORTABLE": COORDINATOR, "INCONSISTENT_TOPIC_ID": REPLICAS,
         "UNSUPPORTED_FOR_MESSAGE_FORMAT": "needs a log of Kafka before 0.11"}),
+    "ConsumerGroupDescribe": ({
+        "GROUP_ID_NOT_FOUND": "ConsumerGroupDescribe v1 of 'show-stable'", "INVALID_GROUP_ID": "ConsumerGroupDescribe v1 of ''",
+    }, {**_GROUP, "TOPIC_AUTHORIZATION_FAILED": AUTHORIZER, "UNSUPPORTED_VERSION": SETTING}),
+    "ConsumerGroupHeartbeat": ({
+        "FENCED_INSTANCE_ID": "modern static members: 10 X ConsumerGroupHeartbeat v1, by another id",
+        "FENCED_MEMBER_EPOCH": "two modern members: 24 C ConsumerGroupHeartbeat v1, again, the old epoch",
+        "GROUP_ID_NOT_FOUND": "one modern member, v0: 46 A ConsumerGroupHeartbeat v0, leaves a group that is not there",
+        "GROUP_MAX_SIZE_REACHED": "a full modern group: 05 F ConsumerGroupHeartbeat v1, joins",
+        "INVALID_REGULAR_EXPRESSION": "expressions: 01 A ConsumerGroupHeartbeat v1, unclosed, (",
+        "INVALID_REQUEST": "refused heartbeats, v0: 01 A ConsumerGroupHeartbeat v0, no group",
+        "UNKNOWN_MEMBER_ID": "one modern member, v0: 38 A ConsumerGroupHeartbeat v0, leaves again",
+        "UNRELEASED_INSTANCE_ID": "modern static members: 09 X ConsumerGroupHeartbeat v1, while the first is there",
+        "UNSUPPORTED_ASSIGNOR": "refused heartbeats, v0: 08 A ConsumerGroupHeartbeat v0, an unknown assignor",
+    }, {**_WRITES, "TOPIC_AUTHORIZATION_FAILED": AUTHORIZER, "UNSUPPORTED_VERSION": SETTING, "UNKNOWN_SERVER_ERROR": "needs an assignor that fails"}),
+    "DeleteGroups": ({
+        "GROUP_ID_NOT_FOUND": "DeleteGroups v2 of an unknown one", "NON_EMPTY_GROUP": "DeleteGroups v2 of busy ones",
+    }, {**_WRITES, "INVALID_GROUP_ID": "needs a null name, which no version can say"}),
+    "DescribeGroups": ({"GROUP_ID_NOT_FOUND": "DescribeGroups v6 of 'show-unknown'"}, {
+        **_GROUP, "INVALID_GROUP_ID": "needs a null name, which no version can say"}),
+    "Heartbeat": ({
+        "FENCED_INSTANCE_ID": "static members, step 9: 10 O Heartbeat v4, fenced",
+        "ILLEGAL_GENERATION": "wrong members, preparing: 38 X Heartbeat v4, the member, an old generation",
+        "INVALID_GROUP_ID": "group named '', 0 letters: 07 A Heartbeat v4", "REBALANCE_IN_PROGRESS": "two members, step 0: 06 A Heartbeat v0, preparing",
+        "UNKNOWN_MEMBER_ID": "one member, step 0: 20 A Heartbeat v0, after it left",
+    }, _WRITES),
+    "JoinGroup": ({
+        "FENCED_INSTANCE_ID": "static members, step 9: 12 O JoinGroup v9, fenced",
+        "GROUP_MAX_SIZE_REACHED": "a full group: 06 F JoinGroup v3, one too many, completing",
+        "INCONSISTENT_GROUP_PROTOCOL": "protocols: 01 A JoinGroup v9, no protocols", "INVALID_GROUP_ID": "group named '', 0 letters: 02 A JoinGroup v0",
+        "INVALID_SESSION_TIMEOUT": "timeouts: 01 A JoinGroup v9, session of 0 ms", "MEMBER_ID_REQUIRED": "one member, step 4: 03 A JoinGroup v4",
+        "REBALANCE_IN_PROGRESS": "a classic group with a waiting join: 05 C JoinGroup v9, with the id",
+        "UNKNOWN_MEMBER_ID": "wrong members, unknown: 61 X JoinGroup v9, a stranger",
+        "UNKNOWN_SERVER_ERROR": "large protocols: 14 A JoinGroup v9, the same twice",
+    }, _WRITES),
+    "LeaveGroup": ({
+        "FENCED_INSTANCE_ID": "static members, step 9: 14 O LeaveGroup v5, fenced", "INVALID_GROUP_ID": "group named '', 0 letters: 01 A LeaveGroup v5, the one before",
+        "UNKNOWN_MEMBER_ID": "one member, step 0: 19 A LeaveGroup v0, again",
+    }, _WRITES),
+    "ListGroups": ({}, {**_GROUP, "GROUP_AUTHORIZATION_FAILED": "groups that may not be described are left out"}),
+    "OffsetCommit": ({
+        "FENCED_INSTANCE_ID": "static members, step 9: 13 O OffsetCommit v10, fenced",
+        "GROUP_ID_NOT_FOUND": "commits of members: 01 X OffsetCommit v10, generation 1 into an unknown group",
+        "ILLEGAL_GENERATION": "wrong members, preparing: 40 X OffsetCommit v10, the member, an old generation",
+        "OFFSET_METADATA_TOO_LARGE": "offsets, step 0: 21 A OffsetCommit v2, metadata too large",
+        "REBALANCE_IN_PROGRESS": "one member, step 0: 05 A OffsetCommit v2, before the sync",
+        "STALE_MEMBER_EPOCH": "offsets of modern members: 53 A OffsetCommit v9, an old epoch",
+        "UNKNOWN_MEMBER_ID": "one member, step 0: 21 A OffsetCommit v2, after it left",
+        "UNKNOWN_TOPIC_ID": "topics by id: 02 A OffsetCommit v10, unknown alone",
+        "UNKNOWN_TOPIC_OR_PARTITION": "offsets, step 0: 17 A OffsetCommit v2, topics and partitions that are not there",
+        "UNSUPPORTED_VERSION": "offsets of modern members: 03 A OffsetCommit v2",
+    }, {**_WRITES, "TOPIC_AUTHORIZATION_FAILED": AUTHORIZER, "INVALID_GROUP_ID": "needs a null name, which no version can say",
+        "INVALID_COMMIT_OFFSET_SIZE": APPEND}),
+    "OffsetDelete": ({
+        "GROUP_ID_NOT_FOUND": "OffsetDelete: 01 A OffsetDelete v0, unknown group",
+        "GROUP_SUBSCRIBED_TO_TOPIC": "commits of members: 15 A OffsetDelete v0, a topic that it reads",
+        "INVALID_GROUP_ID": "OffsetDelete: 02 A OffsetDelete v0, empty group id", "NON_EMPTY_GROUP": "protocol type connect: 09 A OffsetDelete v0, of another type",
+        "UNKNOWN_TOPIC_OR_PARTITION": "OffsetDelete: 05 A OffsetDelete v0, what is not there",
+    }, {**_WRITES, "TOPIC_AUTHORIZATION_FAILED": AUTHORIZER}),
+    "OffsetFetch": ({
+        "STALE_MEMBER_EPOCH": "offsets of modern members: 71 X OffsetFetch v9, its own, an old epoch",
+        "UNKNOWN_MEMBER_ID": "offsets of modern members: 74 X OffsetFetch v9, a stranger, its epoch",
+        "UNKNOWN_SERVER_ERROR": "offsets of modern members: 82 X OffsetFetch v9, null, its epoch",
+        "UNKNOWN_TOPIC_ID": "offsets, step 9: 10 A OffsetFetch v10, a topic that is not there",
+    }, {**_GROUP, "TOPIC_AUTHORIZATION_FAILED": AUTHORIZER, "UNSTABLE_OFFSET_COMMIT": COORDINATOR, "REQUEST_TIMED_OUT": CLOCK,
+        "INVALID_GROUP_ID": "needs a null name, which no version can say"}),
+    "SyncGroup": ({
+        "FENCED_INSTANCE_ID": "static members, step 9: 11 O SyncGroup v5, fenced",
+        "ILLEGAL_GENERATION": "wrong members, preparing: 39 X SyncGroup v5, the member, an old generation",
+        "INCONSISTENT_GROUP_PROTOCOL": "protocols: 06 A SyncGroup v5, another type", "INVALID_GROUP_ID": "group named '', 0 letters: 08 A SyncGroup v5",
+        "REBALANCE_IN_PROGRESS": "two members, step 0: 08 A SyncGroup v0, preparing",
+        "UNKNOWN_MEMBER_ID": "wrong members, unknown: 02 X SyncGroup v5, a stranger, an old generation",
+        "UNKNOWN_SERVER_ERROR": "large protocols: 06 A SyncGroup v5, 1048000 bytes for itself",
+    }, _WRITES),
     "UpdateFeatures": ({"INVALID_UPDATE_VERSION": "UpdateFeatures v0, unknown feature"}, {
         **_CONTROLLER, "FEATURE_UPDATE_FAILED": "Kafka 4.2 has no way to it any more", "INVALID_REQUEST": "Kafka 4.2 has no way to it any more"}),
 }

@@ -434,6 +434,10 @@ func (p *program) read(ctx context.Context, j job) error {
 }
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == "member" {
+		runMember(os.Args[2])
+		return
+	}
 	p := &program{}
 	data, err := os.ReadFile(os.Args[1])
 	if err == nil {

@@ -73,7 +73,7 @@ install_kafkajs() {
 _go() { (cd "$CLIENTS_DIR/franz-go" && go build -o "$CACHE_DIR/franz-go-client" .); }
 install_franz_go() {
   need go "install Go"
-  once franz-go "$CLIENTS_DIR"/franz-go/{go.mod,go.sum,main.go} -- _go
+  once franz-go "$CLIENTS_DIR"/franz-go/{go.mod,go.sum,main.go,member.go} -- _go
 }
 
 _javac() {
@@ -84,6 +84,18 @@ install_java() {
   need javac "install a JDK (17 or newer)"
   install_jars "$1"
   once "java-$1" "$CLIENTS_DIR/poms/kafka-$1/pom.xml" "$CLIENTS_DIR"/java/*.java -- _javac "$1"
+}
+
+_jars_streams() {
+  rm -rf "$CACHE_DIR/streams-4.2" "$CACHE_DIR/java-streams" && mkdir -p "$CACHE_DIR/java-streams" &&
+    mvn -q -B -f "$CLIENTS_DIR/poms/streams-4.2/pom.xml" dependency:copy-dependencies \
+      -DincludeScope=runtime -DoutputDirectory="$CACHE_DIR/streams-4.2" &&
+    javac -nowarn -cp "$CACHE_DIR/streams-4.2/*:$CACHE_DIR/kafka-4.2/*" -d "$CACHE_DIR/java-streams" \
+      "$CLIENTS_DIR"/java/streams/*.java
+}
+install_streams() {
+  install_jars 4.2
+  once streams "$CLIENTS_DIR/poms/streams-4.2/pom.xml" "$CLIENTS_DIR"/java/streams/*.java -- _jars_streams
 }
 
 free_port() {
@@ -169,6 +181,8 @@ address = "127.0.0.1:$(free_port)"
 [[listeners]]
 name = "plain"
 address = "127.0.0.1:$2"
+
+${WATERSHED_EXTRA:-}
 EOF
 }
 
@@ -179,11 +193,16 @@ exec_watershed() {
   exec "$WATERSHED_BIN" serve --config "$1/watershed.toml"
 }
 
-# start_watershed <dir> <kafka port>: sets WATERSHED_PID.
-start_watershed() {
-  prepare_watershed "$1" "$2"
+# launch_watershed <dir> <kafka port>: starts what is prepared; sets WATERSHED_PID.
+launch_watershed() {
   (exec_watershed "$1") >"$1/broker.log" 2>&1 &
   WATERSHED_PID=$!
   wait_for_port "$2" "$WATERSHED_PID" 60 ||
     { tail -20 "$1/broker.log" >&2; stop_broker "$WATERSHED_PID"; die "the broker did not start"; }
+}
+
+# start_watershed <dir> <kafka port>: sets WATERSHED_PID.
+start_watershed() {
+  prepare_watershed "$1" "$2"
+  launch_watershed "$1" "$2"
 }

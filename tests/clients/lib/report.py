@@ -7,6 +7,8 @@ FEATURES = [
     "create", "none", "gzip", "snappy", "lz4", "zstd", "keys", "tombstones", "headers", "null-header", "timestamps",
     "idempotence", "1MB", "read-start", "read-offset", "read-time", "describe", "partitions", "configs",
     "delete-records", "list-offsets", "cluster", "log-dirs", "delete", "errors", "tools", "cross",
+    "g-join", "g-leave", "g-kill", "g-commit", "g-resume", "g-seek", "g-static", "g-reset", "g-pattern", "g-mixed",
+    "g-migrate", "g-recreated", "g-tools", "g-offsets-topic", "g-broker",
 ]
 
 

@@ -4,7 +4,7 @@ Write: every client creates its topics, writes its corpus with every codec, and 
 admin calls and wrong requests. Then this program reads each topic with raw Fetch requests:
 the codec bits, producer ids and records of the *stored* batches must be what was sent.
 Read: every consuming client reads every topic of every producer; each dump must equal
-the stored records byte for byte (the column `cross`).
+the stored records byte for byte (the column `cross`). Then the group tests (`groups.py`).
 """
 
 import argparse
@@ -21,6 +21,7 @@ sys.path.insert(0, HERE)
 
 import batches  # noqa: E402
 import corpus  # noqa: E402
+import groups  # noqa: E402
 import wire  # noqa: E402
 from report import Report  # noqa: E402
 
@@ -51,9 +52,9 @@ def command(client):
 
 
 class Suite:
-    def __init__(self, bootstrap, clients, work):
+    def __init__(self, bootstrap, clients, work, report):
         self.bootstrap, self.clients, self.work = bootstrap, clients, work
-        self.report, self.protocol = Report(), wire.default_protocol()
+        self.report, self.protocol = report, wire.default_protocol()
         self.run_id = f"{int(time.time()) % 1_000_000:06d}"
         self.topics = {}  # client -> its topics
         self.truth = {}  # topic -> {partition: records as dumped}
@@ -224,19 +225,26 @@ class Suite:
         self.run_all("read", plans)
         for client in readers:
             self.compare_reads(client, plans[client]["reads"])
-        return self.report.finish(self.clients)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--work", help="folder for plans, logs and dumps (kept)")
+    parser.add_argument("--suites", default="suite,groups", help="which tests")
+    parser.add_argument("--group-rules", action="store_true", help="the broker has the [[groups]] rules of run")
     parser.add_argument("clients", nargs="*")
     args = parser.parse_args()
     work = args.work or tempfile.mkdtemp(prefix="watershed-clients-")
     os.makedirs(work, exist_ok=True)
     print(f"plans, logs and dumps: {work}", flush=True)
-    sys.exit(Suite(args.bootstrap, args.clients or CLIENTS, work).main())
+    clients, report = args.clients or [*CLIENTS, "aiokafka", "mixed"], Report()
+    suites = args.suites.split(",")
+    if "suite" in suites:
+        Suite(args.bootstrap, [c for c in clients if c in CLIENTS], work, report).main()
+    if "groups" in suites:
+        groups.run(args.bootstrap, [c for c in clients if c in groups.CLIENTS], work, report, args.group_rules)
+    sys.exit(report.finish(clients))
 
 
 if __name__ == "__main__":

@@ -11,14 +11,14 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "clients", "lib"))
 
-from . import cluster, configs, produce, reading, shapes, topics  # noqa: E402
-from .common import BROKER_CONFIGS, NO_ID, UNKNOWN_ID, Broker  # noqa: E402, F401
+from . import cluster, configs, groups, produce, reading, shapes, topics  # noqa: E402
+from .common import BROKER_CONFIGS, MADE_BY_BROKER, NO_ID, UNKNOWN_ID, Broker  # noqa: E402, F401
 
 PARTS = (
     cluster.api_versions, cluster.hostile, topics.create_topics, cluster.metadata, topics.partitions, produce.produce,
     produce.idempotence, reading.list_offsets, reading.fetch, configs.describing,
     configs.altering, configs.brokers, configs.listing, configs.groups, topics.removal, cluster.acls, cluster.quorum, cluster.features,
-    cluster.coordinators,
+    cluster.coordinators, groups.groups,
 )
 
 

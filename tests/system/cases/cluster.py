@@ -146,7 +146,7 @@ def features(b):
 
 
 def coordinators(b):
-    """Only what is answered without a coordinator: the first question about a group makes Kafka create its topics."""
+    """What is answered without a coordinator; `groups.admin.finding` makes the first question that needs one."""
     for version in range(1, 7):
         keys = (lambda *k: {"CoordinatorKeys": list(k)}) if version >= 4 else (lambda *k: {"Key": k[0] if k else ""})
         for kind in (2, 3, 9, -1):
@@ -157,10 +157,9 @@ def coordinators(b):
 
 
 def last(b):
-    """What needs a coordinator, which ours has not yet. After these Kafka has internal topics that ours has not."""
+    """What needs a coordinator of transactions, which ours has not yet. After these Kafka has internal topics that ours has not."""
     init = {"TransactionalId": "t", "TransactionTimeoutMs": 60000}
     b.ask("InitProducerId in a transaction", "InitProducerId", 4, init)
     b.ask("InitProducerId in a transaction, timeout 0", "InitProducerId", 4, {**init, "TransactionTimeoutMs": 0})
     b.ask("Produce with a transactional id alone", "Produce", 9, produce_body("timeouts", batch(b"x"), transactional="t"))
     b.ask("FindCoordinator of a transaction", "FindCoordinator", 4, {"KeyType": 1, "CoordinatorKeys": ["t"]})
-    b.ask("FindCoordinator v0", "FindCoordinator", 0, {"Key": "g"})

@@ -1,5 +1,6 @@
 """What all cases use: one side of the comparison, and short names for requests."""
 
+import re
 import time
 import uuid
 
@@ -10,6 +11,8 @@ import wire
 TS = int(time.time()) * 1000 - 3_600_000
 # Ours lists what it has: only those names are compared.
 BROKER_CONFIGS = "DescribeConfigs of the broker"
+# Member ids that brokers make: with a random UUID at the end, or one of 22 letters.
+MADE_BY_BROKER = re.compile(r"(.*-)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|()[A-Za-z0-9_-]{22}", re.DOTALL)
 NO_ID = str(uuid.UUID(int=0))
 UNKNOWN_ID = str(uuid.UUID(int=0x1234567890ABCDEF1234567890ABCDEF))
 
@@ -20,6 +23,8 @@ class Broker:
     def __init__(self, bootstrap, protocol):
         self.bootstrap, self.protocol = bootstrap, protocol
         self.replies, self.ids, self.asked = {}, {}, {}
+        # The id of each topic as it is now, and the names of the member ids that the broker made.
+        self.ids_of, self.members = {}, {}
         self.connect()
         node = self.connection.request("Metadata", 12, {"Topics": []})["Brokers"][0]
         self.node = node["NodeId"]
@@ -65,13 +70,20 @@ class Broker:
     def topic_ready(self, topic, partitions=1):
         self.settle(lambda: len(self.metadata(topic)["Partitions"]) == partitions and self.metadata(topic)["ErrorCode"] == 0)
         self.ids[self.metadata(topic)["TopicId"]] = topic
+        self.ids_of[topic] = self.metadata(topic)["TopicId"]
 
     def id_of(self, topic):
-        return next(i for i, n in self.ids.items() if n == topic)
+        return self.ids_of[topic]
 
-    def make(self, name, partitions=1, configs=None):
+    def name_member(self, member, case):
+        """Gives an id that the broker made the name of the case that brought it; ids that clients make stay."""
+        shape = MADE_BY_BROKER.fullmatch(member)
+        if shape is not None:
+            self.members.setdefault(member, f"<{shape[1] or ''}id of {case!r}>")
+
+    def make(self, name, partitions=1, configs=None, label=None):
         """A topic that later cases need; its creation is a case too."""
-        self.ask(f"make the topic {name}", "CreateTopics", 7, create([topic(name, partitions, 1, configs)]))
+        self.ask(f"make the topic {label or name}", "CreateTopics", 7, create([topic(name, partitions, 1, configs)]))
         self.topic_ready(name, partitions)
 
     def config(self, topic, key):

@@ -36,7 +36,7 @@ class Broker:
 
     patience_seconds = START_SECONDS
 
-    def __init__(self, binary, directory, log, port=None, no_sync=False, judged=False):
+    def __init__(self, binary, directory, log, port=None, no_sync=False, judged=False, settings=None):
         self.port, self.log = port or free_port(), log
         self.bootstrap = f"127.0.0.1:{self.port}"
         listener = f'listeners=[{{name="PLAINTEXT",address="127.0.0.1:{self.port}"}}]'
@@ -44,6 +44,8 @@ class Broker:
         self.command += ["--set", f"http.address=127.0.0.1:{free_port()}"]
         retention = RETENTION_OF_JUDGED_MS if judged else RETENTION_MS
         self.command += ["--set", f'kafka."log.retention.check.interval.ms"={retention}']
+        for name, value in (settings or {}).items():
+            self.command += ["--set", f'kafka."{name}"={value}']
         if no_sync:
             self.command = SHIM + ["no-op"] + self.command
         self.process = self.valve = None

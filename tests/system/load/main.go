@@ -1,4 +1,4 @@
-// The franz-go side of the crash tests: `produce` is the load, `judge` compares a broker with what was acknowledged.
+// The franz-go side of the crash tests: `produce` and `consume` are loads, `judge` compares a broker with what was acknowledged.
 //
 // A ledger is a text file with one line per acknowledged record: topic, partition, offset, client, number. The value of a
 // record is "<client>-<number>-<padding>", and a client's numbers only rise, so every record says whose it is and which.
@@ -14,11 +14,15 @@ func main() {
 		produce(os.Args[2])
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == "consume" {
+		consume(os.Args[2])
+		return
+	}
 	if len(os.Args) == 3 && os.Args[1] == "judge" {
 		judge(os.Args[2])
 		return
 	}
-	fmt.Fprintln(os.Stderr, "usage: load produce|judge <plan.json>")
+	fmt.Fprintln(os.Stderr, "usage: load produce|consume|judge <plan.json>")
 	os.Exit(2)
 }
 

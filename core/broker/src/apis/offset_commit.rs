@@ -2,13 +2,17 @@
 //!
 //! What does not exist is answered here; the coordinator gets the rest. From version 10 on topics are named by their ids.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use watershed_coordinator::groups::GroupRequest;
 use watershed_metadata::MetadataImage;
-use watershed_protocol::ErrorCode;
+use watershed_model::TopicId;
 use watershed_protocol::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestTopic, OffsetCommitResponse, OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
 };
+use watershed_protocol::{ErrorCode, StrBytes};
 
 use super::Call;
 use crate::groups::reply;
@@ -27,7 +31,7 @@ pub(super) async fn handle(call: &Call<'_>, mut request: OffsetCommitRequest) ->
         refused.extend(missing);
     }
     if known.is_empty() {
-        return OffsetCommitResponse { topics: refused, ..Default::default() };
+        return OffsetCommitResponse { topics: merge(refused, Vec::new(), by_id), ..Default::default() };
     }
     request.topics = known;
     let group = request.group_id.clone();
@@ -85,21 +89,52 @@ fn with_code(mut topics: Vec<OffsetCommitResponseTopic>, code: ErrorCode) -> Vec
 
 /// One entry per topic: the refused partitions first, as Kafka does.
 fn merge(
-    mut topics: Vec<OffsetCommitResponseTopic>,
+    refused: Vec<OffsetCommitResponseTopic>,
     answered: Vec<OffsetCommitResponseTopic>,
     by_id: bool,
 ) -> Vec<OffsetCommitResponseTopic> {
-    if topics.is_empty() {
+    if refused.is_empty() {
         return answered;
     }
-    for topic in answered {
-        let same = |other: &&mut OffsetCommitResponseTopic| {
-            if by_id { other.topic_id == topic.topic_id } else { other.name == topic.name }
-        };
-        match topics.iter_mut().find(same) {
-            Some(entry) => entry.partitions.extend(topic.partitions),
-            None => topics.push(topic),
+    let mut topics: Vec<OffsetCommitResponseTopic> = Vec::with_capacity(refused.len() + answered.len());
+    let mut places = HashMap::new();
+    for topic in refused.into_iter().chain(answered) {
+        // The name is empty where the id counts, and the other way round.
+        let key = if by_id { (StrBytes::default(), topic.topic_id) } else { (topic.name.clone(), TopicId::ZERO) };
+        match places.entry(key) {
+            Entry::Occupied(place) => {
+                let entry: &mut OffsetCommitResponseTopic = &mut topics[*place.get()];
+                entry.partitions.extend(topic.partitions);
+            }
+            Entry::Vacant(place) => {
+                place.insert(topics.len());
+                topics.push(topic);
+            }
         }
     }
     topics
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(topics: &[(u8, i32)]) -> Vec<OffsetCommitResponseTopic> {
+        let topic = |&(id, partition_index)| OffsetCommitResponseTopic {
+            topic_id: TopicId([id; 16]),
+            partitions: vec![OffsetCommitResponsePartition { partition_index, error_code: 0 }],
+            ..Default::default()
+        };
+        topics.iter().map(topic).collect()
+    }
+
+    #[test]
+    fn a_topic_has_one_entry() {
+        let merged = merge(answers(&[(1, 0), (2, 5), (1, 0)]), answers(&[(3, 1), (2, 6)]), true);
+        let shown: Vec<(u8, Vec<i32>)> = merged
+            .iter()
+            .map(|topic| (topic.topic_id.0[0], topic.partitions.iter().map(|p| p.partition_index).collect()))
+            .collect();
+        assert_eq!(shown, [(1, vec![0, 0]), (2, vec![5, 6]), (3, vec![1])]);
+    }
 }

@@ -69,6 +69,19 @@ impl StateMachine for GroupCoordinator {
         }
     }
 
+    fn is_repeated(timer: &GroupTimer) -> bool {
+        match timer {
+            GroupTimer::ConsumerSession(..)
+            | GroupTimer::ConsumerRebalance(..)
+            | GroupTimer::ConsumerJoin(..)
+            | GroupTimer::ConsumerSync(..) => true,
+            GroupTimer::ClassicHeartbeat(..)
+            | GroupTimer::ClassicJoin(_)
+            | GroupTimer::ClassicSync(_)
+            | GroupTimer::Expiry => false,
+        }
+    }
+
     fn timer(&mut self, timer: GroupTimer, now: Now, out: &mut Output) {
         self.now = now;
         match timer {

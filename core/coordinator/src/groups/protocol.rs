@@ -89,7 +89,11 @@ impl Subscription {
         reader.nullable_bytes()?;
         Some(topics)
     }
+}
 
+/// Only tests speak as a client.
+#[cfg(test)]
+impl Subscription {
     /// Writes it in its version.
     #[must_use]
     pub(super) fn encode(&self) -> Bytes {

@@ -28,6 +28,8 @@ const RECORD_OVERHEAD_BYTES: usize = 30;
 
 /// No timer is set.
 const NEVER: u64 = u64::MAX;
+/// After how long a timer fires again whose records the log has refused, in milliseconds; Kafka's backoff.
+const REPEAT_TIMER_MS: u64 = 500;
 
 /// A reply, and what it rests on.
 #[derive(Debug)]
@@ -295,8 +297,11 @@ impl<M: StateMachine> Coordinator<M> {
     fn fire(&self, core: &mut Core<M>, now: Now) {
         while let Some(timer) = core.timers.take_due(now.elapsed_ms) {
             let mut out = Output::default();
-            core.machine.timer(timer, now, &mut out);
-            self.carry_out(core, out, now, &[]);
+            core.machine.timer(timer.clone(), now, &mut out);
+            let is_written = self.carry_out(core, out, now, &[]);
+            if !is_written && M::is_repeated(&timer) {
+                core.timers.set_if_absent(timer, now.elapsed_ms.saturating_add(REPEAT_TIMER_MS));
+            }
         }
         self.tell_deadline(core);
     }
@@ -312,7 +317,8 @@ impl<M: StateMachine> Coordinator<M> {
     }
 
     /// Appends, applies, answers and sets timers. `own` are the requests that get the error when the log refuses the records.
-    fn carry_out(&self, core: &mut Core<M>, out: Output<M>, now: Now, own: &[RequestId]) {
+    /// Gives whether the log took the records.
+    fn carry_out(&self, core: &mut Core<M>, out: Output<M>, now: Now, own: &[RequestId]) -> bool {
         let Output { writes, atomic, producer, replies, timers, token, sends } = out;
         debug_assert!(sends.is_empty(), "this machine's host carries no requests");
         for (timer, change) in timers {
@@ -323,6 +329,7 @@ impl<M: StateMachine> Coordinator<M> {
             }
         }
         let written = if writes.is_empty() { Ok(()) } else { self.write(core, writes, atomic, producer) };
+        let is_written = written.is_ok();
         match written {
             Ok(()) => {
                 for (id, reply) in replies {
@@ -348,6 +355,7 @@ impl<M: StateMachine> Coordinator<M> {
             }
         }
         self.tell_deadline(core);
+        is_written
     }
 
     fn settle_now(&self, core: &mut Core<M>, token: M::Token, outcome: Result<(), ErrorCode>, now: Now) {

@@ -213,6 +213,10 @@ pub trait StateMachine: Send + 'static {
     /// A request. Its reply may come now or with a later event.
     fn request(&mut self, call: Call, request: Self::Request, now: Now, out: &mut Output<Self>);
 
+    /// Whether a timer fires again after a short while when the log has refused what it led to. A machine whose memory has moved on
+    /// already must not be told twice.
+    fn is_repeated(timer: &Self::Timer) -> bool;
+
     /// A timer has fired; it is not set any more.
     fn timer(&mut self, timer: Self::Timer, now: Now, out: &mut Output<Self>);
 

@@ -110,7 +110,15 @@ impl StateMachine for Counters {
         }
     }
 
+    fn is_repeated(timer: &u64) -> bool {
+        *timer < 100
+    }
+
+    /// Every timer counts how often it has fired.
     fn timer(&mut self, timer: u64, _: Now, out: &mut Output<Self>) {
+        let name = format!("timer {timer}");
+        let value = self.values.get(&name).map_or(1, |count| count + 1);
+        out.write(Set { name, value: Some(value) });
         for id in self.waiting.drain(..) {
             out.reply(id, timer as i64);
         }
@@ -268,6 +276,23 @@ fn timers_wake_the_host_and_answer() {
     stage.clock.advance(Duration::from_millis(50));
     stage.coordinator.tick();
     assert_eq!(reply.try_recv().unwrap().outcome, Ok(50));
+}
+
+#[test]
+fn a_timer_whose_records_are_refused_fires_again_where_the_machine_says_so() {
+    let stage = stage();
+    let _asked = [50, 100].map(|ms| stage.ask(Ask::After { ms }));
+    stage.world.refuses.store(true, Ordering::SeqCst);
+    stage.clock.advance(Duration::from_millis(100));
+    stage.coordinator.tick();
+    stage.world.refuses.store(false, Ordering::SeqCst);
+    stage.clock.advance(Duration::from_millis(499));
+    stage.coordinator.tick();
+    assert_eq!(stage.now(Ask::Read { name: "timer 50" }).0, Ok(0));
+    stage.clock.advance(Duration::from_millis(1));
+    stage.coordinator.tick();
+    assert_eq!(stage.now(Ask::Read { name: "timer 50" }).0, Ok(1));
+    assert_eq!(stage.now(Ask::Read { name: "timer 100" }).0, Ok(0));
 }
 
 #[test]

@@ -67,11 +67,11 @@ pub struct ClassicGroup {
     /// Someone joined while the first join phase waits: it may wait longer.
     pub(super) new_member_added: bool,
     pub(super) initial_delay: Option<InitialDelay>,
-    pub(super) storing: Option<StoringAssignment>,
+    pub(super) storing: Option<Box<StoringAssignment>>,
     /// Static members whose new ids are on their way to the log, by these.
     pub(super) replaced: HashMap<Arc<str>, Replaced>,
     /// The group's last record: what a restart would find.
-    pub(in crate::groups) written: Option<GroupMetadataValue>,
+    pub(in crate::groups) written: Option<Box<GroupMetadataValue>>,
     /// An empty consumer group that this one takes the place of, until that is written down.
     pub(super) replaces: Option<Box<Group>>,
     /// The last rebalance.
@@ -307,6 +307,10 @@ impl ClassicGroup {
         }
         if self.is_leader(old_id) {
             self.leader = Some(new_id.clone());
+        }
+        // Kafka goes on waiting for a SyncGroup under the old id, and rebalances once more when it does not come.
+        if self.pending_sync.remove(old_id) {
+            self.pending_sync.insert(new_id.clone());
         }
         self.members.insert(new_id.clone(), member);
     }

@@ -3,6 +3,7 @@
 //! - `group.rs`, `member.rs`, `state.rs`: what a group is; `election.rs`: its leader, protocol and generation.
 //! - `join.rs`, `static_member.rs`, `sync.rs`, `heartbeat.rs`, `leave.rs`: the four requests; `rebalance.rs`: the phases between them, and timers.
 //! - `records.rs`: what a restart finds; `queries.rs`: what offsets and administration ask.
+//! - `broker_assignment.rs`: where the operator has the broker assign.
 //! - `rebalance_info.rs`: why and how long, for people; `replies.rs`: the answers.
 //!
 //! Semantics are those of Kafka 4.2.0's `GroupMetadataManager.classicGroup*` and `ClassicGroup`. Unlike there, no request waits for
@@ -11,6 +12,7 @@
 //! Invariant: rebalances live in memory and change it at once; the log only sees generations whose assignment is decided. An
 //! assignment is given out when its record is durable, so a generation has the same owners after a restart.
 
+mod broker_assignment;
 mod election;
 mod group;
 mod heartbeat;

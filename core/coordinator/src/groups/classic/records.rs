@@ -56,7 +56,7 @@ impl ClassicGroup {
 
     /// The group that a record describes.
     fn from_record(group_id: Arc<str>, value: GroupMetadataValue) -> Self {
-        let written = Some(value.clone());
+        let written = Some(Box::new(value.clone()));
         let state = if value.members.is_empty() { ClassicState::Empty } else { ClassicState::Stable };
         let since = Some(Timestamp(value.current_state_timestamp)).filter(|since| since.0 != NO_TIMESTAMP);
         let mut group = Self::at(group_id, state, since);
@@ -80,7 +80,8 @@ impl ClassicGroup {
     /// Gives the record from which the group can be loaded, if there is one.
     pub(in crate::groups) fn snapshot(&self, emit: &mut dyn FnMut(GroupRecord, Position)) {
         if let Some(value) = &self.written {
-            let record = GroupRecord::GroupMetadata { group_id: self.group_id.to_string(), value: Some(value.clone()) };
+            let record =
+                GroupRecord::GroupMetadata { group_id: self.group_id.to_string(), value: Some((**value).clone()) };
             // Where it stands in the log matters to offsets only.
             emit(record, Position { offset: Offset::ZERO, producer: None });
         }
@@ -95,7 +96,7 @@ impl GroupCoordinator {
             return;
         };
         match self.groups.get_mut(group_id) {
-            Some(Group::Classic(group)) if self.is_loaded => group.written = Some(value),
+            Some(Group::Classic(group)) if self.is_loaded => group.written = Some(Box::new(value)),
             _ => {
                 let group_id: Arc<str> = group_id.into();
                 let group = ClassicGroup::from_record(group_id.clone(), value);

@@ -33,9 +33,11 @@ impl GroupCoordinator {
             Some(group) if group.is_empty() => replies::sync_error(waiting, ErrorCode::UnknownMemberId, out),
             None => replies::sync_error(waiting, ErrorCode::UnknownMemberId, out),
             Some(Group::Consumer(_)) => self.sync_consumer_group(call, request, now, out),
-            Some(Group::Classic(_)) => {
+            Some(Group::Classic(group)) => {
+                let decides = group.awaits_assignment_of(&request);
+                let by_broker = if decides { self.broker_assignment(&request.group_id) } else { None };
                 if let Some((group, mut step)) = self.classic(&request.group_id, now, out) {
-                    group.sync(waiting, request, &mut step);
+                    group.sync(waiting, request, by_broker, &mut step);
                 }
             }
         }
@@ -43,7 +45,21 @@ impl GroupCoordinator {
 }
 
 impl ClassicGroup {
-    fn sync(&mut self, waiting: Waiting, request: SyncGroupRequest, step: &mut Step<'_>) {
+    /// Whether this request decides the assignment of the present generation.
+    fn awaits_assignment_of(&self, request: &SyncGroupRequest) -> bool {
+        self.is_in(ClassicState::CompletingRebalance)
+            && self.storing.is_none()
+            && self.is_leader(&request.member_id)
+            && self.check_sync(request).is_ok()
+    }
+
+    fn sync(
+        &mut self,
+        waiting: Waiting,
+        request: SyncGroupRequest,
+        by_broker: Option<HashMap<Arc<str>, Bytes>>,
+        step: &mut Step<'_>,
+    ) {
         if let Err(refusal) = self.check_sync(&request) {
             return replies::sync_error(waiting, refusal.code, step.out);
         }
@@ -53,10 +69,12 @@ impl ClassicGroup {
                 replies::sync_error(waiting, ErrorCode::RebalanceInProgress, step.out);
             }
             ClassicState::CompletingRebalance => {
+                let decides = self.awaits_assignment_of(&request);
                 self.await_sync(&request.member_id, waiting, step.out);
                 self.has_synced(&request.member_id, step);
-                if self.is_leader(&request.member_id) && self.storing.is_none() {
-                    self.store_assignment(request, step);
+                if decides {
+                    let assignment = by_broker.unwrap_or_else(|| self.assignment_of_leader(request));
+                    self.store_assignment(assignment, step);
                 }
             }
             ClassicState::Stable => {
@@ -91,8 +109,8 @@ impl ClassicGroup {
         }
     }
 
-    /// The leader's assignment goes to the log. Members it does not name get nothing; strangers it names are left out.
-    fn store_assignment(&mut self, request: SyncGroupRequest, step: &mut Step<'_>) {
+    /// The leader's assignment. Members it does not name get nothing; strangers it names are left out.
+    fn assignment_of_leader(&self, request: SyncGroupRequest) -> HashMap<Arc<str>, Bytes> {
         let mut assignment = HashMap::with_capacity(self.members.len());
         for part in request.assignments {
             if let Some((member_id, _)) = self.members.get_key_value(part.member_id.as_str()) {
@@ -107,8 +125,13 @@ impl ClassicGroup {
                 "the leader's assignment leaves members out",
             );
         }
+        assignment
+    }
+
+    /// An assignment goes to the log.
+    fn store_assignment(&mut self, assignment: HashMap<Arc<str>, Bytes>, step: &mut Step<'_>) {
         self.write(&assignment, step.out);
-        self.storing = Some(StoringAssignment { generation: self.generation, assignment });
+        self.storing = Some(Box::new(StoringAssignment { generation: self.generation, assignment }));
         step.out
             .when_settled(GroupToken::ClassicAssignment { group: self.group_id.clone(), generation: self.generation });
     }

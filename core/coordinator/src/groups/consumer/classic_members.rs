@@ -39,9 +39,8 @@ impl GroupCoordinator {
                 out.append(events);
                 response
             }
-            Err(error) => {
-                JoinGroupResponse { error_code: error.code.into(), member_id: request.member_id, ..Default::default() }
-            }
+            // Without the member id, as Kafka answers here.
+            Err(error) => JoinGroupResponse { error_code: error.code.into(), ..Default::default() },
         };
         out.reply(call.id, GroupReply::JoinGroup(response));
     }

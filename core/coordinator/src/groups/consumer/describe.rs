@@ -54,7 +54,8 @@ fn describe_member(group: &ConsumerGroup, member: &ConsumerMember, image: &Metad
         client_id: about.client_id.to_string(),
         client_host: about.client_host.to_string(),
         subscribed_topic_names: about.topics.iter().cloned().collect(),
-        subscribed_topic_regex: text(&about.regex).filter(|regex| !regex.is_empty()),
+        // Kafka says nothing with an empty text, not with null.
+        subscribed_topic_regex: Some(text(&about.regex).unwrap_or_default()),
         assignment: assignment(&member.assigned, image),
         target_assignment: target.map(|target| assignment(target, image)).unwrap_or_default(),
         member_type: if member.is_classic() { CLASSIC } else { CONSUMER },

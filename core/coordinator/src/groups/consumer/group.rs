@@ -51,6 +51,9 @@ pub(super) struct Resolved {
     pub(super) at: Timestamp,
 }
 
+/// What each regular expression of a group matched.
+pub(super) type ResolvedExpressions = BTreeMap<Arc<str>, Resolved>;
+
 /// When the metadata is looked at again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct RefreshDeadline {
@@ -75,7 +78,7 @@ pub struct ConsumerGroup {
     topic_counts: BTreeMap<String, usize>,
     /// How many members subscribe to a regular expression.
     regex_counts: BTreeMap<Arc<str>, usize>,
-    pub(super) resolved: BTreeMap<Arc<str>, Resolved>,
+    pub(super) resolved: ResolvedExpressions,
     pub(super) refresh: RefreshDeadline,
     /// The last rebalance.
     pub(in crate::groups) rebalance: Option<Rebalance>,
@@ -102,7 +105,7 @@ impl ConsumerGroup {
     }
 
     /// The group with other regular expressions looked up.
-    pub(super) fn with_resolved(&self, resolved: BTreeMap<Arc<str>, Resolved>) -> Self {
+    pub(super) fn with_resolved(&self, resolved: ResolvedExpressions) -> Self {
         Self { resolved, ..self.clone() }
     }
 
@@ -202,8 +205,16 @@ impl ConsumerGroup {
 
     /// Puts a member in the place of the one with its id, or takes the place's member away.
     pub(super) fn put(&mut self, member_id: &str, member: Option<ConsumerMember>) {
+        // Most of the time a member takes a step and subscribes to what it did before.
+        let is_same = |old: &ConsumerMember, new: &ConsumerMember| {
+            Arc::ptr_eq(&old.about.topics, &new.about.topics) && old.about.regex == new.about.regex
+        };
+        let subscribes_on =
+            self.members.get(member_id).zip(member.as_ref()).is_some_and(|(old, new)| is_same(old, new));
         if let Some(old) = self.members.remove(member_id) {
-            self.count(&old, false);
+            if !subscribes_on {
+                self.count(&old, false);
+            }
             self.release(&old);
             if let Some(instance_id) = &old.about.instance_id
                 && self.static_members.get(instance_id).is_some_and(|id| **id == *member_id)
@@ -212,7 +223,9 @@ impl ConsumerGroup {
             }
         }
         if let Some(member) = member {
-            self.count(&member, true);
+            if !subscribes_on {
+                self.count(&member, true);
+            }
             self.hold(&member);
             if let Some(instance_id) = &member.about.instance_id {
                 self.static_members.insert(Arc::clone(instance_id), Arc::clone(&member.member_id));

@@ -71,7 +71,7 @@ impl GroupCoordinator {
     ) -> Result<ConsumerGroupHeartbeatResponse, GroupError> {
         let joins = request.member_epoch == 0;
         let mut events = Output::default();
-        let other = self.other_to_consumer_group(&request.group_id, joins, now, &mut events)?;
+        let other = self.other_to_consumer_group(&request.group_id, joins, now, out, &mut events)?;
         let group = match &other {
             Some(group) => group,
             None => self.consumer_group(&request.group_id)?,
@@ -131,7 +131,7 @@ impl GroupCoordinator {
         let must_bump = epoch == 0 || names_changed || regex_changed || is_resolved_anew;
         let is_due = must_bump || now.elapsed_ms >= group.refresh.at_ms || group.epoch < group.refresh.epoch;
         if is_due {
-            let hash = self.metadata_hash(&self.topics_of(group, &[], Some(after)));
+            let hash = self.metadata_hash(&self.topics_of(group, Some(after)));
             if must_bump || hash != group.metadata_hash {
                 epoch += 1;
                 out.write(epoch_record(group_id, epoch, hash));
@@ -386,7 +386,19 @@ fn check(version: i16, request: &ConsumerGroupHeartbeatRequest, assignors: &[Str
     }
 }
 
-/// Kafka takes a text of spaces for an empty one.
+/// Kafka takes a text of spaces and control characters, as Java's `trim` sees them, for an empty one.
 fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
+    text.chars().all(|letter| letter <= ' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_blank;
+
+    #[test]
+    fn blank_is_what_java_trims() {
+        for (text, expected) in [("", true), (" \t", true), ("\0", true), ("\u{a0}", false), ("a", false)] {
+            assert_eq!(is_blank(text), expected, "{text:?}");
+        }
+    }
 }

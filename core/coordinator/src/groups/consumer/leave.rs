@@ -68,10 +68,10 @@ impl GroupCoordinator {
             remove_member(group_id, &member.member_id, out);
         }
         let gone = self.drop_regular_expressions(group, &members, out);
-        let mut resolved = group.resolved.clone();
-        resolved.retain(|regex, _| !gone.contains(regex));
-        let seen = group.with_resolved(resolved);
-        let hash = self.metadata_hash(&self.topics_of(&seen, &members, None));
+        let mut topics = group.topic_names(&members, None);
+        let staying = group.resolved.iter().filter(|(regex, _)| !gone.contains(regex));
+        topics.extend(staying.flat_map(|(_, resolved)| resolved.topics.iter().map(String::as_str)));
+        let hash = self.metadata_hash(&topics);
         out.write(epoch_record(group_id, group.epoch + 1, hash));
         for member in &members {
             cancel_member_timers(group_id, &member.member_id, out);
@@ -108,7 +108,8 @@ impl GroupCoordinator {
         self.remove_members(group_id, &[Arc::clone(member_id)], RebalanceReason::MemberTimedOut, now, out);
     }
 
-    /// A member did not give up partitions in time. If it has moved on meanwhile, it has.
+    /// A member did not give up partitions in time. If it has moved on meanwhile, it has; a static member that is away has let go of
+    /// them, and its session goes on.
     pub(in crate::groups) fn consumer_rebalance_expired(
         &mut self,
         group_id: &Arc<str>,
@@ -117,7 +118,7 @@ impl GroupCoordinator {
         out: &mut Output,
     ) {
         let Some(Group::Consumer(group)) = self.groups.get(group_id) else { return };
-        if group.members.get(member_id).is_some_and(is_revoking) {
+        if group.members.get(member_id).is_some_and(|member| is_revoking(member) && member.epoch != EPOCH_AWAY) {
             self.remove_members(group_id, &[Arc::clone(member_id)], RebalanceReason::MemberTimedOut, now, out);
         }
     }

@@ -20,12 +20,14 @@ use crate::runtime::Now;
 
 impl GroupCoordinator {
     /// The consumer group that a member is about to be in where there is none: a new one, or what becomes of a classic group. `None`:
-    /// there is one, or it must be there.
+    /// there is one, or it must be there. What `told` gets must be said even if nothing comes of it: members that wait in the classic
+    /// group are sent away.
     pub(super) fn other_to_consumer_group(
         &mut self,
         group_id: &str,
         joins: bool,
         now: Now,
+        told: &mut Output,
         out: &mut Output,
     ) -> Result<Option<ConsumerGroup>, GroupError> {
         let group = match self.groups.get_mut(group_id) {
@@ -45,10 +47,16 @@ impl GroupCoordinator {
             group.cancel_timers(out);
             return Ok(Some(ConsumerGroup::new(id)));
         }
-        self.upgrade(group_id, now, out).map(Some)
+        self.upgrade(group_id, now, told, out).map(Some)
     }
 
-    fn upgrade(&mut self, group_id: &str, now: Now, out: &mut Output) -> Result<ConsumerGroup, GroupError> {
+    fn upgrade(
+        &mut self,
+        group_id: &str,
+        now: Now,
+        told: &mut Output,
+        out: &mut Output,
+    ) -> Result<ConsumerGroup, GroupError> {
         let Some(Group::Classic(group)) = self.groups.get_mut(group_id) else {
             return Err(GroupError::not_found(group_id));
         };
@@ -66,8 +74,8 @@ impl GroupCoordinator {
             return refuse("the group size exceeds the consumer group maximum size");
         }
         // Whoever waits is to join again, in the new group.
-        group.fail_joins(ErrorCode::RebalanceInProgress, out);
-        group.fail_syncs(ErrorCode::RebalanceInProgress, out);
+        group.fail_joins(ErrorCode::RebalanceInProgress, told);
+        group.fail_syncs(ErrorCode::RebalanceInProgress, told);
         let mut upgraded = match upgraded(group, &self.image) {
             Ok(upgraded) => upgraded,
             Err(reason) => return refuse(reason),
@@ -75,7 +83,7 @@ impl GroupCoordinator {
         group.write_tombstones(out);
         group.cancel_timers(out);
         let Some(Group::Classic(_)) = self.groups.get(group_id) else { return Err(GroupError::not_found(group_id)) };
-        upgraded.metadata_hash = self.metadata_hash(&self.topics_of(&upgraded, &[], None));
+        upgraded.metadata_hash = self.metadata_hash(&self.topics_of(&upgraded, None));
         upgraded.write_all(&mut |record| out.write(record));
         for member in upgraded.members() {
             self.keep_consumer_session(&upgraded.group_id, member, now, out);

@@ -21,6 +21,9 @@ mod migration;
 mod partitions;
 mod reconcile;
 mod regex;
+#[cfg(test)]
+#[path = "tests/scripts.rs"]
+mod scripts;
 mod target;
 #[cfg(test)]
 mod tests;

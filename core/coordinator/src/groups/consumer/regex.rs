@@ -3,19 +3,23 @@
 //! Kafka uses RE2J and wants the whole name to match. Rust's `regex` has the same guarantees (time linear in the name) and almost the
 //! same syntax; it searches, so the expression is anchored. The compiled size is bounded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use regex_syntax::ast::{self, Ast, RepetitionKind, RepetitionRange};
 use watershed_metadata::MetadataImage;
 use watershed_model::limits::{GROUP_REGEX_BYTES_MAX, GROUP_REGEX_COMPILED_BYTES_MAX};
 use watershed_protocol::ErrorCode;
 
-use super::group::{ConsumerGroup, Resolved};
+use super::group::{ConsumerGroup, Resolved, ResolvedExpressions};
 use super::leave::regex_tombstone;
 use super::member::ConsumerMember;
 use crate::groups::{GroupCoordinator, GroupError, Output};
 use crate::records::{ConsumerGroupRegularExpressionValue, GroupRecord};
 use crate::runtime::Now;
+
+/// How often RE2J lets something be repeated by a number.
+const REPEAT_MAX: u32 = 1000;
 
 impl GroupCoordinator {
     /// Brings a group's regular expressions up to date with what a member says now, and with the topics that there are. Gives what they
@@ -30,7 +34,7 @@ impl GroupCoordinator {
         after: &ConsumerMember,
         now: Now,
         out: &mut Output,
-    ) -> Result<(Option<BTreeMap<Arc<str>, Resolved>>, bool), GroupError> {
+    ) -> Result<(Option<ResolvedExpressions>, bool), GroupError> {
         let (old, new) = (before.regex(), after.regex());
         let has_changed = before.about.regex.as_deref() != after.about.regex.as_deref() && old != new;
         if !has_changed && group.resolved.is_empty() && new.is_none() {
@@ -94,9 +98,38 @@ fn compile(text: &str) -> Result<regex::Regex, GroupError> {
         let message = format!("SubscribedTopicRegex is longer than {GROUP_REGEX_BYTES_MAX} bytes.");
         return Err(GroupError::new(ErrorCode::InvalidRegularExpression, message));
     }
+    check_repetitions(text).map_err(|reason| invalid(reason.to_owned()))?;
     // Alone first: a stray parenthesis must not pair with those around it.
     build(text).map_err(|error| invalid(error.to_string()))?;
     build(&format!("^(?:{text})$")).map_err(|error| invalid(error.to_string()))
+}
+
+/// What RE2J refuses of repetitions and Rust's `regex` takes: `a**` and `a*+`, which elsewhere mean something else, and large numbers.
+/// A text that is no expression at all is left to the compiler's better message.
+fn check_repetitions(text: &str) -> Result<(), &'static str> {
+    struct Repetitions;
+    impl ast::Visitor for Repetitions {
+        type Output = ();
+        type Err = &'static str;
+
+        fn finish(self) -> Result<(), Self::Err> {
+            Ok(())
+        }
+
+        fn visit_pre(&mut self, ast: &Ast) -> Result<(), Self::Err> {
+            let Ast::Repetition(repetition) = ast else { return Ok(()) };
+            if matches!(*repetition.ast, Ast::Repetition(_)) {
+                return Err("a repetition is repeated; put it in parentheses");
+            }
+            let most = match &repetition.op.kind {
+                RepetitionKind::Range(RepetitionRange::Exactly(count) | RepetitionRange::AtLeast(count)) => *count,
+                RepetitionKind::Range(RepetitionRange::Bounded(from, to)) => *from.max(to),
+                RepetitionKind::ZeroOrOne | RepetitionKind::ZeroOrMore | RepetitionKind::OneOrMore => 0,
+            };
+            if most > REPEAT_MAX { Err("it repeats something more than 1000 times") } else { Ok(()) }
+        }
+    }
+    ast::parse::Parser::new().parse(text).map_or(Ok(()), |parsed| ast::visit(&parsed, Repetitions))
 }
 
 fn build(text: &str) -> Result<regex::Regex, regex::Error> {
@@ -134,6 +167,9 @@ mod tests {
             ("foo.*", "foobar", true),
             ("(?i)FOO.*", "foobar", true),
             ("", "x", false),
+            ("(a{2}){3}", "aaaaaa", true),
+            ("a{1000}", "a", false),
+            ("a+?b*?", "aab", true),
         ] {
             assert_eq!(compile(regex).unwrap().is_match(name), matches, "{regex} {name}");
         }
@@ -143,7 +179,9 @@ mod tests {
     fn what_is_no_expression_or_explodes_is_refused() {
         let nested = "(".repeat(300) + &")".repeat(300);
         let long = "a".repeat(GROUP_REGEX_BYTES_MAX + 1);
-        for regex in ["(", "a)(b", "*", "(?=x)", "\\1", "((a{100}){100}){100}", &nested, &long, "[z-a]"] {
+        let repeated = ["a**", "a*+", "a+{2}", "a{2}{3}", "a{1001}", "a{1001,}", "a{1,1001}"];
+        let others = ["(", "a)(b", "*", "(?=x)", "\\1", "((a{100}){100}){100}", &nested, &long, "[z-a]"];
+        for regex in repeated.into_iter().chain(others) {
             let error = compile(regex).unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidRegularExpression, "{regex}");
         }

@@ -80,14 +80,13 @@ impl GroupCoordinator {
         elected.unwrap_or(default).to_owned()
     }
 
-    /// The topics that a group subscribes to, by name and by regular expression, without some members and with another.
+    /// The topics that a group subscribes to, by name and by regular expression, with a member that comes or changes.
     pub(super) fn topics_of<'a>(
         &self,
         group: &'a ConsumerGroup,
-        leaving: &[&'a ConsumerMember],
         joining: Option<&'a ConsumerMember>,
     ) -> BTreeSet<&'a str> {
-        let mut topics = group.topic_names(leaving, joining);
+        let mut topics = group.topic_names(&[], joining);
         topics.extend(group.resolved.values().flat_map(|resolved| resolved.topics.iter().map(String::as_str)));
         topics
     }
@@ -98,8 +97,14 @@ impl GroupCoordinator {
         for topic in topics.iter().filter_map(|name| self.image.topic_by_name(name)) {
             hash.write(&topic.id().0);
             hash.write_i32(topic.partition_count());
-            for (_, partition) in self.image.partitions(topic) {
+            for (number, partition) in self.image.partitions(topic) {
+                // As a set: the order of replicas says who is to lead, and does not matter to consumers.
                 let racks = partition.replicas.iter().filter_map(|id| self.image.broker(*id)?.rack.as_deref());
+                let mut racks: Vec<&str> = racks.collect();
+                racks.sort_unstable();
+                if !racks.is_empty() {
+                    hash.write_i32(number);
+                }
                 for rack in racks {
                     hash.write(rack.as_bytes());
                     hash.write_u8(0);

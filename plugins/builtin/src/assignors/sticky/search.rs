@@ -93,7 +93,8 @@ impl Search {
         chain
     }
 
-    /// Reaches out until the cheapest taker is known; of equally cheap ones, the one with the fewest partitions.
+    /// Reaches out until one of the cheapest takers is known; of those that were seen by then, the one with the fewest
+    /// partitions.
     fn walk(&mut self, builder: &Builder<'_>, giver: u32, aim: Aim) -> Option<u32> {
         let loads = &builder.loads;
         let load = |member: u32| loads[member as usize];
@@ -115,6 +116,10 @@ impl Search {
                 Node::Member(member) if self.members[member as usize].cost == cost => {
                     if is_aim(member) {
                         best = best.into_iter().chain([(cost, load(member), member)]).min();
+                        continue;
+                    }
+                    if best.is_some() {
+                        // Whoever is behind this member is not nearer than the one that is known.
                         continue;
                     }
                     for (topic, held) in &builder.held[member as usize] {

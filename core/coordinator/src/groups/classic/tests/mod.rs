@@ -1,7 +1,10 @@
 //! Classic groups: scripts of what members do and hear, and random histories.
 #![allow(clippy::unwrap_used)]
 
+mod assignors;
+mod cooperative;
 mod random;
+mod script;
 mod world;
 
 use watershed_testkit::golden;
@@ -41,4 +44,9 @@ fn what_cannot_be_written_changes_nothing() {
 #[test]
 fn a_restart_finds_the_last_generation() {
     script("classic_reload");
+}
+
+#[test]
+fn the_broker_assigns_where_the_operator_says_so() {
+    script("classic_broker");
 }
