@@ -11,6 +11,7 @@ pub mod config;
 pub mod consume;
 pub mod exit;
 pub mod format;
+pub mod group;
 pub mod http_api;
 pub mod input;
 pub mod partitions;
@@ -61,6 +62,9 @@ pub enum Command {
     /// Create, list, describe, alter and delete topics
     #[command(subcommand)]
     Topic(topic::TopicCommand),
+    /// Show groups and how far they are behind; reset and delete offsets, delete groups
+    #[command(subcommand)]
+    Group(group::GroupCommand),
     /// Produce records from standard input or files
     Produce(Box<produce::Produce>),
     /// Consume records
@@ -117,6 +121,7 @@ pub async fn run(
             }
         },
         Command::Topic(command) => topic::run(command, ui).await,
+        Command::Group(command) => group::run(command, ui).await,
         Command::Produce(args) => produce::run(*args, ui, factories).await,
         Command::Consume(args) => consume::run(*args, ui).await,
         Command::Bench(command) => bench::run(command, ui, factories).await,

@@ -214,3 +214,60 @@ fn a_stopped_directory_is_verified_and_damage_is_found() {
     assert_eq!(summary["findings"][0]["severity"], "damage");
     assert_eq!(run(&["storage", "verify", "/nowhere"], b"").status.code(), Some(4));
 }
+
+#[test]
+fn a_groups_offsets_are_set_shown_and_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(dir.path(), 0, &[]);
+    let http = format!("http://{}", broker.http);
+    broker.ok(&["topic", "create", "t", "-p", "2"], b"");
+    broker.ok(&["produce", "t", "--key", "k"], b"a\nb\nc\nd\n");
+    let ends: Vec<_> = (0..2)
+        .map(|p| broker.json(&["topic", "describe", "t"])["partitions"][p]["latest"].as_i64().unwrap_or(0))
+        .collect();
+    let full = if ends[0] == 4 { 0 } else { 1 };
+
+    // Nothing is done without --execute.
+    let reset = ["group", "reset-offsets", "--group", "g", "--topic", "t"];
+    let with = |more: &[&'static str]| [&reset[..], more].concat();
+    assert_eq!(broker.json(&with(&["--to-latest"]))["executed"], false);
+    assert_eq!(broker.json(&["group", "list"]), json!([]));
+    assert_eq!(code(&broker, &["group", "describe", "g"], b"").0, Some(4));
+
+    assert_eq!(broker.json(&with(&["--to-offset", "3", "--execute"]))["executed"], true);
+    assert_eq!(broker.json(&["group", "list"]), json!([{ "group": "g", "type": "classic", "state": "Empty" }]));
+    let described = broker.json(&["group", "describe", "g", "--http", &http]);
+    assert_eq!(described["state"], "Empty");
+    // An offset beyond the end became the end.
+    assert_eq!(described["partitions"][1 - full]["committed"], 0);
+    let at = &described["partitions"][full];
+    assert_eq!((&at["committed"], &at["end"], &at["lag"]), (&json!(3), &json!(4), &json!(1)), "{described}");
+    assert!(at["lag_seconds"].as_f64().is_some(), "{described}");
+
+    let plan = dir.path().join("plan.csv");
+    let plan = plan.to_str().unwrap();
+    let back = ["--shift-by", "-2", "--execute", "--export"];
+    broker.ok(&[&with(&back)[..], &[plan]].concat(), b"");
+    assert_eq!(broker.json(&["group", "describe", "g"])["partitions"][full]["committed"], 1);
+    broker.ok(&with(&["--by-duration", "3600", "--execute"]), b"");
+    assert_eq!(broker.json(&["group", "describe", "g"])["partitions"][full]["committed"], 0);
+    broker.ok(&["group", "reset-offsets", "--group", "g", "--from-file", plan, "--execute"], b"");
+    assert_eq!(broker.json(&["group", "describe", "g"])["partitions"][full]["committed"], 1);
+    broker.ok(&with(&["--to-datetime", "2100-01-01T00:00:00Z", "--execute"]), b"");
+    assert_eq!(broker.json(&["group", "describe", "g"])["partitions"][full]["committed"], 4);
+
+    for wrong in [&["--to-latest", "--to-earliest"][..], &[], &["--to-datetime", "soon"], &["--from-file", "missing"]] {
+        assert_eq!(code(&broker, &with(wrong), b"").0, Some(2), "{wrong:?}");
+    }
+    assert_eq!(
+        code(&broker, &["group", "reset-offsets", "--group", "g", "--topic", "t:7", "--to-latest"], b"").0,
+        Some(4)
+    );
+
+    assert_eq!(broker.json(&["group", "members", "g"]), json!([]));
+    broker.ok(&["group", "delete-offsets", "g", "--topic", "t:0"], b"");
+    assert_eq!(broker.json(&["group", "describe", "g"])["partitions"].as_array().unwrap().len(), 1);
+    broker.ok(&["group", "delete", "g"], b"");
+    assert_eq!(broker.json(&["group", "list"]), json!([]));
+    assert_eq!(code(&broker, &["group", "delete", "g"], b"").0, Some(4));
+}

@@ -17,7 +17,7 @@ pub enum Exit {
     Usage = 2,
     /// No broker could be reached.
     Connect = 3,
-    /// The topic, partition, offset, file or directory is not there.
+    /// The topic, partition, offset, group, file or directory is not there.
     NotFound = 4,
     /// It was not done in time.
     Timeout = 5,
@@ -39,7 +39,7 @@ pub const TABLE: &[(Exit, &str)] = &[
     (Exit::Failure, "failed for a reason without a code of its own"),
     (Exit::Usage, "the command line is wrong; nothing was done"),
     (Exit::Connect, "no broker could be reached"),
-    (Exit::NotFound, "the topic, partition, offset, file or directory is not there"),
+    (Exit::NotFound, "the topic, partition, offset, group, file or directory is not there"),
     (Exit::Timeout, "not done in time; it may still happen"),
     (Exit::Partial, "some records were delivered and some were not"),
     (Exit::Corrupt, "records or files are damaged"),
@@ -78,6 +78,7 @@ impl Exit {
             ErrorCode::UnknownTopicOrPartition
             | ErrorCode::UnknownTopicId
             | ErrorCode::ResourceNotFound
+            | ErrorCode::GroupIdNotFound
             | ErrorCode::OffsetOutOfRange => Self::NotFound,
             ErrorCode::TopicAlreadyExists => Self::Exists,
             ErrorCode::RequestTimedOut => Self::Timeout,

@@ -1,12 +1,12 @@
 //! What the broker's HTTP API says beyond Kafka's protocol.
 //!
-//! One GET of HTTP/1.1 over a plain connection, by hand: no client library is worth its weight for that. The answer is
-//! matched by topic id, so an API of some other broker that happens to listen there is never mistaken for ours. Nothing here
+//! One GET of HTTP/1.1 over a plain connection, by hand: no client library is worth its weight for that. The answer about a
+//! topic is matched by topic id, so an API of some other broker that happens to listen there is never mistaken for ours. Nothing here
 //! is an error to the caller: what cannot be had is shown as unknown.
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -28,17 +28,70 @@ pub struct TopicStatus {
     pub not_cleaned_yet: bool,
 }
 
+/// What the API says of a group.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct GroupStatus {
+    /// Its id.
+    pub group: String,
+    /// The last rebalance that the coordinator has seen.
+    pub last_rebalance: Option<LastRebalance>,
+    /// Its committed partitions.
+    pub partitions: Vec<GroupPartition>,
+}
+
+/// A group's last rebalance.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct LastRebalance {
+    /// Why it began, as a word that the metrics use too.
+    pub reason: String,
+    /// What the member said (KIP-800), or more about the reason; may be empty.
+    pub text: String,
+    /// When it began, in milliseconds since 1970.
+    pub started_ms: i64,
+    /// How long it took; `None` while it goes on.
+    pub duration_ms: Option<u64>,
+}
+
+/// How far behind a group is in one partition.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct GroupPartition {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// How long ago the next record to consume was appended, in seconds.
+    pub lag_seconds: Option<f64>,
+    /// After how many seconds, at the present rates, nothing is left; `None` also where that will not happen.
+    pub drain_seconds: Option<f64>,
+}
+
+/// What the API at `url` says of this group; `None` if there is no answer or it does not know the group.
+pub async fn group_status(url: &str, group: &str, limit: Duration) -> Option<GroupStatus> {
+    #[derive(Deserialize)]
+    struct Answer {
+        groups: Vec<GroupStatus>,
+    }
+    let body = asked(url, "/api/v1/groups", limit).await?;
+    let answer: Answer = serde_json::from_slice(&body).ok()?;
+    answer.groups.into_iter().find(|found| found.group == group)
+}
+
 /// What the API at `url` says of the topic with this id; `None` if there is no answer or it does not know the topic.
 pub async fn topic_status(url: &str, id: &str, limit: Duration) -> Option<TopicStatus> {
-    let body = match timeout(limit, get(url, "/api/v1/topics")).await {
-        Ok(Ok(body)) => body,
+    let body = asked(url, "/api/v1/topics", limit).await?;
+    topics(&body)?.into_iter().find(|t| t.id == id)
+}
+
+/// A GET's body, within a time limit.
+async fn asked(url: &str, path: &str, limit: Duration) -> Option<Vec<u8>> {
+    match timeout(limit, get(url, path)).await {
+        Ok(Ok(body)) => Some(body),
         Ok(Err(error)) => {
             tracing::debug!(url, %error, "the HTTP API cannot be asked");
-            return None;
+            None
         }
-        Err(_) => return None,
-    };
-    topics(&body)?.into_iter().find(|t| t.id == id)
+        Err(_) => None,
+    }
 }
 
 /// The list of topics, bare or in an object.

@@ -4,6 +4,7 @@
 //! so that one wrong topic does not hide the others' fate.
 
 mod configs;
+mod groups;
 mod offsets;
 mod topics;
 
@@ -13,6 +14,7 @@ use watershed_model::BrokerId;
 use watershed_protocol::messages::{DescribeClusterRequest, DescribeLogDirsRequest, DescribeLogDirsResponse};
 
 pub use configs::{AlterOp, ConfigEntry, ConfigResource, ConfigSource};
+pub use groups::{GroupDescription, GroupMember, GroupOffset, ListedGroup};
 pub use offsets::{OffsetAt, OffsetSpec};
 pub use topics::NewTopic;
 

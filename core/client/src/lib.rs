@@ -7,7 +7,7 @@
 //! - [`Client`]: brokers and topics as the cluster describes them, one connection per broker and [`Lane`], retries.
 //! - [`Producer`]: batches per partition, compression, acks, idempotence.
 //! - [`Consumer`]: fetches the partitions it is assigned.
-//! - [`Admin`]: topics, configs, records, offsets, log directories.
+//! - [`Admin`]: topics, configs, records, offsets, groups, log directories.
 //!
 //! Invariants:
 //! - A broker's bytes never cause a panic, nor an allocation that was merely claimed.
@@ -27,8 +27,8 @@ mod metadata;
 mod producer;
 
 pub use admin::{
-    Admin, AlterOp, ClusterDescription, ConfigEntry, ConfigResource, ConfigSource, LogDir, LogDirReplica, NewTopic,
-    OffsetAt, OffsetSpec,
+    Admin, AlterOp, ClusterDescription, ConfigEntry, ConfigResource, ConfigSource, GroupDescription, GroupMember,
+    GroupOffset, ListedGroup, LogDir, LogDirReplica, NewTopic, OffsetAt, OffsetSpec,
 };
 pub use backoff::Backoff;
 pub use client::{Client, Lane};

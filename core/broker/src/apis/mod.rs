@@ -131,11 +131,7 @@ pub(crate) fn dispatch<'a>(
         let version = header.api_version;
         let known = ApiKey::try_from(header.api_key).ok();
         let Some(key) = known.filter(|key| api::served(*key).is_some_and(|range| range.contains(version))) else {
-            if known == Some(ApiKey::ApiVersions) {
-                return reply(&header, 0, &api_versions::unsupported());
-            }
-            let api = known.map_or_else(|| format!("API {}", header.api_key), |key| key.to_string());
-            return Err(Close::Unsupported { api, version });
+            return not_served(&header, known);
         };
         let client_id = header.client_id.as_deref().unwrap_or_default();
         let client_host = client.host.clone();
@@ -190,6 +186,15 @@ pub(crate) fn dispatch<'a>(
             other => Err(Close::Unsupported { api: other.to_string(), version }),
         }
     })
+}
+
+/// The answer to an API or version that is not served: none but for ApiVersions, which every client has to understand.
+fn not_served(header: &RequestHeader, known: Option<ApiKey>) -> Result<Vec<Piece>, Close> {
+    if known == Some(ApiKey::ApiVersions) {
+        return reply(header, 0, &api_versions::unsupported());
+    }
+    let api = known.map_or_else(|| format!("API {}", header.api_key), |key| key.to_string());
+    Err(Close::Unsupported { api, version: header.api_version })
 }
 
 fn reply<R: Response>(header: &RequestHeader, version: i16, response: &R) -> Result<Vec<Piece>, Close> {
