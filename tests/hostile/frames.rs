@@ -27,7 +27,7 @@ fn hostile_frames_cost_their_sender_the_connection_and_nobody_anything() {
         ("a frame without a header", [&4i32.to_be_bytes()[..], &[0, 3, 0, 9]].concat()),
         ("a client id past the end", [&10i32.to_be_bytes()[..], &[0, 18, 0, 0, 0, 0, 0, 1, 0x7f, 0xff]].concat()),
         ("an unknown API", request(999, 0, &[])),
-        ("an API that is not served", request(ApiKey::JoinGroup.get(), 5, &[0; 40])),
+        ("an API that is not served", request(ApiKey::EndTxn.get(), 3, &[0; 40])),
         ("a version that is not served", request(ApiKey::Metadata.get(), 99, &[])),
         ("Produce version 2", request(ApiKey::Produce.get(), 2, &[0; 20])),
         ("two billion topics", request(ApiKey::Produce.get(), 7, &huge_count)),

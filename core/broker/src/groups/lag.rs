@@ -2,8 +2,9 @@
 //!
 //! A task looks at the high watermark of every partition that a group has committed an offset of, once a second, and remembers when it
 //! moved how far: a *point*. The first record that a group has not consumed was appended in the second before the first point beyond
-//! it, so its age is known to a second, as long as the points reach back that far. When there are too many points, the older half is
-//! thinned out: what is behind for hours is then known to some seconds, never worse than a hundredth of its age.
+//! it, so its age is known to a second, as long as the points reach back that far. When there are many points, those that no group
+//! needs any more go, and the others are thinned out: an age is then known to four seconds, which a day and a half of appends
+//! without pause leave room for. What lies behind longer than that is known to a five-hundredth of its age.
 //!
 //! Offsets that were appended before the first look have no age: after a start they are unknown until they are consumed.
 
@@ -15,8 +16,17 @@ use watershed_model::{Offset, TopicIdPartition};
 /// How often partitions are looked at, in milliseconds.
 pub(super) const LOOK_INTERVAL_MS: u64 = 1_000;
 
-/// The most points of one partition: a day and a half of appends without pause, thinned out twice.
-const POINTS_MAX: usize = 8_192;
+/// After so many more points of a partition, room is made for others.
+const POINTS_AT_ONCE: usize = 8_192;
+
+/// The most points of one partition.
+const POINTS_MAX: usize = 4 * POINTS_AT_ONCE;
+
+/// How far apart points may be after thinning out, in milliseconds, if they are young.
+const GAP_MS: u64 = 4_000;
+
+/// How far apart points may be where there is no room for all that are nearer, as a part of their age.
+const GAP_OF_AGE: u64 = 500;
 
 /// How often rates are taken anew, in milliseconds.
 const RATE_WINDOW_MS: u64 = 60_000;
@@ -35,29 +45,48 @@ pub(super) struct Points {
 }
 
 impl Points {
-    /// The high watermark stands at `offset` now.
-    pub(super) fn look(&mut self, offset: Offset, at_ms: u64) {
+    /// The high watermark stands at `offset` now, and no group is behind `committed`.
+    pub(super) fn look(&mut self, offset: Offset, committed: Offset, at_ms: u64) {
         match self.points.back() {
             // A log that was cut, or another one under the same name.
             Some(last) if last.offset > offset => self.points.clear(),
             Some(last) if last.offset == offset => return,
             Some(_) | None => {}
         }
-        if self.points.len() == POINTS_MAX {
-            self.thin_out();
+        if self.points.len() >= POINTS_AT_ONCE && self.points.len().is_multiple_of(POINTS_AT_ONCE) {
+            self.make_room(committed, at_ms);
         }
         self.points.push_back(Point { offset, at_ms });
     }
 
-    /// Of the older half every second one goes; what it told is told by the next one, a little later.
-    fn thin_out(&mut self) {
-        let half = self.points.len() / 2;
-        let mut index = 0;
-        // The first one stays: below it nothing is known.
-        self.points.retain(|_| {
-            index += 1;
-            index > half || index % 2 == 1
-        });
+    fn make_room(&mut self, committed: Offset, now_ms: u64) {
+        let needed = self.points.partition_point(|point| point.offset <= committed);
+        self.points.drain(..needed.saturating_sub(1));
+        self.thin_out(|_| GAP_MS);
+        if self.points.len() >= POINTS_MAX {
+            self.thin_out(|point| GAP_MS.max(now_ms.saturating_sub(point.at_ms) / GAP_OF_AGE));
+        }
+        if self.points.len() >= POINTS_MAX {
+            self.points.pop_front();
+        }
+        self.points.shrink_to(self.points.len() + POINTS_AT_ONCE);
+    }
+
+    /// Leaves out the points whose neighbours are near enough to each other; what such a point told, the next one tells, a little
+    /// later.
+    fn thin_out(&mut self, gap_max_ms: impl Fn(&Point) -> u64) {
+        let mut kept: VecDeque<Point> = VecDeque::with_capacity(self.points.len());
+        for (index, point) in self.points.iter().enumerate() {
+            // The first one stays: below it nothing is known.
+            let is_needed = match (kept.back(), self.points.get(index + 1)) {
+                (Some(last), Some(next)) => next.at_ms.saturating_sub(last.at_ms) > gap_max_ms(point),
+                _ => true,
+            };
+            if is_needed {
+                kept.push_back(*point);
+            }
+        }
+        self.points = kept;
     }
 
     /// How long ago the record at `offset` was appended, in milliseconds.
@@ -94,13 +123,13 @@ pub(crate) struct Lags {
 }
 
 impl Lags {
-    /// Looks at the partitions that groups consume; the others are forgotten.
-    pub(super) fn look(&self, partitions: impl Iterator<Item = (TopicIdPartition, Offset)>, now_ms: u64) {
+    /// Looks at the partitions that groups consume, their high watermarks and the least committed offsets; the others are forgotten.
+    pub(super) fn look(&self, partitions: impl Iterator<Item = (TopicIdPartition, Offset, Offset)>, now_ms: u64) {
         let mut points = self.points.lock();
         let mut known = std::mem::take(&mut *points);
-        for (tp, offset) in partitions {
+        for (tp, offset, committed) in partitions {
             let mut of_partition = known.remove(&tp).or_else(|| points.remove(&tp)).unwrap_or_default();
-            of_partition.look(offset, now_ms);
+            of_partition.look(offset, committed, now_ms);
             points.insert(tp, of_partition);
         }
     }
@@ -151,7 +180,7 @@ mod tests {
         let appended_ms = |offset: u64| offset * 100 + if offset >= 18_000 { 600_000 } else { 0 };
         let end_at = |now_ms: u64| (0..36_000u64).take_while(|offset| appended_ms(*offset) <= now_ms).count() as i64;
         for second in 0..4_200u64 {
-            points.look(Offset(end_at(second * 1000)), second * 1000);
+            points.look(Offset(end_at(second * 1000)), Offset(0), second * 1000);
         }
         let now_ms = 4_200_000;
         for offset in (1..36_000).step_by(37) {
@@ -165,26 +194,39 @@ mod tests {
 
     #[test]
     fn many_points_are_thinned_out_where_they_are_old() {
+        for (days, error_of_age) in [(1, 0), (7, 1)] {
+            let mut points = Points::default();
+            let seconds = days * 24 * 3_600u64;
+            for second in 0..seconds {
+                points.look(Offset(second as i64), Offset(0), second * 1000);
+            }
+            assert!(points.points.len() <= POINTS_MAX);
+            for offset in (1..seconds - 1).step_by(97) {
+                let real = (seconds - 1 - offset) * 1000;
+                let age = points.age_ms(Offset(offset as i64), (seconds - 1) * 1000).unwrap_or_default();
+                let error_max = GAP_MS.max(error_of_age * real / GAP_OF_AGE);
+                assert!(real.abs_diff(age) <= error_max, "{offset}: {real} {age}");
+            }
+        }
+    }
+
+    #[test]
+    fn points_that_no_group_needs_make_room_first() {
         let mut points = Points::default();
-        let seconds = 3 * POINTS_MAX as u64;
+        let seconds = 20 * POINTS_AT_ONCE as u64;
         for second in 0..seconds {
-            points.look(Offset(second as i64), second * 1000);
+            points.look(Offset(second as i64), Offset(second as i64 - 60), second * 1000);
         }
-        assert!(points.points.len() <= POINTS_MAX);
-        for offset in (1..seconds - 1).step_by(101) {
-            let real = (seconds - 1 - offset) * 1000;
-            let age = points.age_ms(Offset(offset as i64), (seconds - 1) * 1000).unwrap_or_default();
-            let error = real.abs_diff(age);
-            assert!(error <= 5_000.max(real / 100), "{offset}: {real} {age}");
-        }
+        assert!(points.points.len() <= POINTS_AT_ONCE);
+        assert_eq!(points.age_ms(Offset(seconds as i64 - 61), (seconds - 1) * 1000), Some(59_000));
     }
 
     #[test]
     fn a_log_that_was_cut_is_looked_at_anew() {
         let mut points = Points::default();
-        points.look(Offset(100), 0);
-        points.look(Offset(50), 1_000);
-        points.look(Offset(60), 2_000);
+        points.look(Offset(100), Offset(0), 0);
+        points.look(Offset(50), Offset(0), 1_000);
+        points.look(Offset(60), Offset(0), 2_000);
         assert_eq!(points.age_ms(Offset(40), 3_000), None);
         assert_eq!(points.age_ms(Offset(55), 3_000), Some(1_000));
     }

@@ -133,14 +133,17 @@ impl Groups {
     pub(super) async fn look(&self, broker: &Broker) {
         let collected = self.collect(self.partitions_max).await;
         let image = broker.image();
-        let mut seen = BTreeMap::new();
+        let mut seen: BTreeMap<_, (_, _, Offset)> = BTreeMap::new();
         let mut there = std::collections::HashSet::new();
         for group in &collected.groups {
             for at in &group.committed {
                 let Some(topic) = image.topic_by_name(&at.topic) else { continue };
                 let tp = TopicIdPartition { topic: topic.id(), partition: at.partition };
                 if let Some(open) = broker.replicas().open_partition(tp.topic, tp.partition) {
-                    seen.insert((tp.topic, tp.partition), (tp, open.log.high_watermark()));
+                    let at = Offset(at.offset);
+                    let new = (tp, open.log.high_watermark(), at);
+                    let (.., least) = seen.entry((tp.topic, tp.partition)).or_insert(new);
+                    *least = at.min(*least);
                 }
                 there.insert((group.group_id.to_string(), tp));
             }
