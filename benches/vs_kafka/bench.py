@@ -32,6 +32,7 @@ def arguments():
     parser.add_argument("--volume", type=float, default=5e9, help="bytes of record values of the after_load scenario")
     parser.add_argument("--seconds", type=float, default=15, help="of each measurement on a schedule")
     parser.add_argument("--flushed-rate", type=int, default=100, help="requests/s that Kafka sustains with a flush per batch")
+    parser.add_argument("--commits", type=int, default=50_000_000, help="offsets that the many_commits scenario commits")
     parser.add_argument("--only", choices=KINDS, help="one broker only")
     parser.add_argument("--figures", help="keep every figure there (JSON); rounds of earlier runs count with this one's")
     parser.add_argument("--out", help="write the table there too")

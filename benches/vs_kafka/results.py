@@ -34,6 +34,21 @@ ROWS = [
     ("2,000 partitions: exec to first metadata answer, ms", "{:.0f}", ("start_2000", "start_2000"), None),
     ("2,000 partitions: idle CPU, % of a core", "{:.1f}", ("idle_2000", "idle_2000"), None),
     ("2,000 partitions: resident memory, MB", "{:.0f}", ("rss_2000", "rss_2000"), None),
+    ("classic group, 100 members, 1,000 partitions: last JoinGroup to last SyncGroup, p50, ms", "{:.2f}",
+     ("classic_rebalance_p50", "classic_rebalance_p50"), "≤ 0.333"),
+    ("the same: broker CPU per rebalance, ms", "{:.2f}", ("classic_rebalance_cpu", "classic_rebalance_cpu"), "≤ 0.25"),
+    ("KIP-848 group, the same size: member leaves to new targets, p50, ms", "{:.2f}",
+     ("consumer_rebalance_p50", "consumer_rebalance_p50"), "≤ 0.2"),
+    ("the same: broker CPU per leave, join and all heartbeats until stable, ms", "{:.2f}",
+     ("consumer_rebalance_cpu", "consumer_rebalance_cpu"), "≤ 0.25"),
+    ("offset commits per broker CPU second: sync against Kafka's page cache", "{:.0f}", ("commits_per_cpu", "commits_per_cpu"), "≥ 3"),
+    ("offset commits per second, eight connections", "{:.0f}", ("commits_per_second", "commits_per_second"), None),
+    ("offset commits at 1,000/s, p50, ms: sync against Kafka's page cache", "{:.2f}", ("commit_p50", "commit_p50"), None),
+    ("offset commits at 1,000/s, p99, ms: sync against Kafka's page cache", "{:.2f}", ("commit_p99", "commit_p99"), None),
+    ("1,000 heartbeating groups: CPU, % of a core", "{:.1f}", ("heartbeat_cpu", "heartbeat_cpu"), None),
+    ("1,000 heartbeating groups: resident memory, MB", "{:.0f}", ("heartbeat_rss", "heartbeat_rss"), None),
+    ("a million committed offsets: exec to all coordinators there, ms", "{:.0f}", ("million_load", "million_load"), None),
+    ("a million committed offsets: resident memory after the start, MB", "{:.0f}", ("million_rss_loaded", "million_rss_loaded"), None),
 ]
 
 # Goals that are no ratios to Kafka: figure, limit as text, limit.
@@ -48,6 +63,10 @@ LIMITS = [
     ("start with 2,000 partitions, ms", "start_2000", "3000", lambda w, k: 3000),
     ("idle CPU with 2,000 partitions, %", "idle_2000", "2", lambda w, k: 2),
     ("memory with 2,000 partitions, MB", "rss_2000", "60", lambda w, k: 60),
+    ("offset commits at 1,000/s, p99, ms", "commit_p99", "3 × the disk's p99", lambda w, k: 3 * w["commit_disk_p99"]),
+    ("1,000 heartbeating groups: CPU, % of a core", "heartbeat_cpu", "5", lambda w, k: 5),
+    ("a million committed offsets: start, ms", "million_load", "2000", lambda w, k: 2000),
+    ("50 million commits on 10,000 keys: start, ms", "commits_restart", "2000", lambda w, k: 2000),
 ]
 
 

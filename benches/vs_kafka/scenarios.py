@@ -5,6 +5,7 @@ import re
 import subprocess
 import time
 
+import group_scenarios
 from brokers import Broker, load, sync, write
 
 GB = 1e9
@@ -191,6 +192,11 @@ SCENARIOS = {
     "dirty": dirty,
     "after_load": after_load,
     "two_thousand": two_thousand,
+    "rebalances": group_scenarios.rebalances,
+    "commits": group_scenarios.commits,
+    "heartbeats": group_scenarios.heartbeats,
+    "coordinator_load": group_scenarios.coordinator_load,
+    "many_commits": group_scenarios.many_commits,
 }
 
 

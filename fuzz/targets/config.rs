@@ -25,11 +25,7 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
 fn inputs(data: &[u8]) -> Inputs {
     let mut parts = data.split(|byte| *byte == SEPARATOR);
     std::fs::write(&*FILE, parts.next().unwrap_or_default()).expect("a temporary file can be written");
-    let mut inputs = Inputs {
-        file: Some(FILE.clone()),
-        storages: vec!["disk".to_owned(), "memory".to_owned()],
-        ..Inputs::default()
-    };
+    let mut inputs = Inputs { file: Some(FILE.clone()), ..Inputs::default() };
     for part in parts {
         match part.strip_prefix(b"WATERSHED__") {
             Some(_) => {
@@ -53,6 +49,7 @@ fn honest() -> Vec<Vec<u8>> {
         "[kafka]\n\"num.partitions\" = 3\n\"log.retention.hours\" = 1\n\"auto.create.topics.enable\" = false\n",
         "[storage]\ndefault = \"memory\"\n[storage.disk]\nflush = \"relaxed\"\n[storage.memory]\nmax_bytes = \"1GiB\"\n",
         "[[topics]]\nname = \"orders\"\npartitions = 6\n[topics.configs]\n\"retention.ms\" = 60000\n",
+        "[[groups]]\nmatch = \"orders-*\"\nassignor = \"sticky\"\nassignment = \"broker\"\n",
         "[limits]\nconnections = 10\nconnections_per_ip = 5\nin_flight_bytes = \"64MiB\"\n",
     ];
     found.extend(files.iter().map(|file| file.as_bytes().to_vec()));

@@ -7,9 +7,13 @@
 // Measuring time on a schedule is its work.
 #![allow(clippy::disallowed_methods)]
 
+mod commits;
+mod coordinator;
 mod disk;
 mod end_to_end;
+mod heartbeats;
 mod rate;
+mod rebalance;
 mod schedule;
 mod wire;
 
@@ -25,6 +29,18 @@ enum Command {
     Rate(rate::Rate),
     /// The same, read back by a consumer: how long from sending a record until it is there
     EndToEnd(end_to_end::EndToEnd),
+    /// OffsetCommit requests: how long until they are acknowledged
+    Commits(commits::Commits),
+    /// OffsetCommit requests as fast as they are answered
+    Fill(commits::Fill),
+    /// How long until the coordinators of all groups answer
+    Loaded(commits::Loaded),
+    /// Rebalances of a classic group: from the last JoinGroup to the last SyncGroup
+    Classic(rebalance::Classic),
+    /// Members that leave a KIP-848 group: from there to the next target assignment
+    Consumer(rebalance::Consumer),
+    /// Classic groups of one member that do nothing but heartbeat
+    Heartbeats(heartbeats::Heartbeats),
     /// No broker: how long a bare pwrite + fdatasync takes on the same schedule
     Disk(disk::Disk),
 }
@@ -33,6 +49,12 @@ fn main() -> Result<(), Failure> {
     let measured = match Command::parse() {
         Command::Rate(rate) => rate.run()?,
         Command::EndToEnd(end_to_end) => end_to_end.run()?,
+        Command::Commits(commits) => commits.run()?,
+        Command::Fill(fill) => fill.run()?,
+        Command::Loaded(loaded) => loaded.run()?,
+        Command::Classic(classic) => classic.run()?,
+        Command::Consumer(consumer) => consumer.run()?,
+        Command::Heartbeats(heartbeats) => heartbeats.run()?,
         Command::Disk(disk) => disk.run()?,
     };
     println!("{measured}");
