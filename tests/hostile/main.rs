@@ -5,6 +5,7 @@
 //!   the test if one of its requests is not answered; `process.rs` looks at the broker from outside.
 //! - `frames.rs`: bytes that are no requests, requests that cannot be. `senders.rs`: those who send slowly, or too much.
 //!   `readers.rs`: those who do not read. `crowds.rs`: very many connections, and no file descriptors left.
+//!   `groups.rs`: members of groups that say nonsense, come in a crowd, go without a word.
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::disallowed_methods, reason = "what a test waits for is another process")]
 
@@ -13,6 +14,7 @@ mod common;
 
 mod crowds;
 mod frames;
+mod groups;
 mod peer;
 mod process;
 mod readers;
