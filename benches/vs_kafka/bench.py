@@ -33,6 +33,7 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=15, help="of each measurement on a schedule")
     parser.add_argument("--flushed-rate", type=int, default=100, help="requests/s that Kafka sustains with a flush per batch")
     parser.add_argument("--commits", type=int, default=50_000_000, help="offsets that the many_commits scenario commits")
+    parser.add_argument("--quick", action="store_true", help="do not touch all memory first: for trying things out")
     parser.add_argument("--only", choices=KINDS, help="one broker only")
     parser.add_argument("--figures", help="keep every figure there (JSON); rounds of earlier runs count with this one's")
     parser.add_argument("--out", help="write the table there too")
@@ -51,7 +52,8 @@ def main():
         with open(options.figures) as kept:
             figures |= json.load(kept)
     try:
-        touch_memory(1 << 40)
+        if not options.quick:
+            touch_memory(1 << 40)
         records = scenarios.Records(work)
         for number in range(options.rounds):
             for name in options.scenarios:

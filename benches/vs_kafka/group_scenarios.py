@@ -39,6 +39,27 @@ def rebalances(broker, records, options):
     return got
 
 
+def default_timers(broker, records, options):
+    """Wall time of what a user sees: a first consumer of librdkafka, then a second one, everything at its defaults."""
+    from confluent_kafka import Consumer
+
+    broker.create("groups", partitions=12)
+    got = {}
+    for protocol in ("classic", "consumer"):
+        members = []
+        for name in ("first", "second"):
+            began, assigned = time.perf_counter(), []
+            members.append(Consumer({"bootstrap.servers": broker.bootstrap, "group.id": f"timers-{protocol}", "group.protocol": protocol}))
+            members[-1].subscribe(["groups"], on_assign=lambda _, partitions, assigned=assigned: assigned.extend(partitions))
+            while not assigned and time.perf_counter() < began + 60:
+                for member in members:
+                    member.poll(0.005)
+            got[f"timers_{protocol}_{name}"] = (time.perf_counter() - began) * 1000
+        for member in members:
+            member.close()
+    return got
+
+
 def commits(broker, records, options):
     """Offset commits of one partition each: on a schedule, and as fast as they are answered."""
     broker.create("groups", partitions=10)
@@ -47,14 +68,17 @@ def commits(broker, records, options):
     sync()
     measured = group_load(broker, "commits", *rate, options.seconds)
     disk = load("disk", "--dir", broker.dir, "--seconds", options.seconds)
-    # 100,000 commits for warming up, then 400,000.
-    group_load(broker, "fill", "--groups", 50, "--times", 2000, "--connections", 8)
-    sync()
-    cpu = broker.cpu()
-    filled = group_load(broker, "fill", "--groups", 50, "--times", 8000, "--connections", 8)
-    cpu = broker.cpu() - cpu
-    return {"commit_p50": measured["p50"], "commit_p99": measured["p99"], "commits_per_cpu": filled["offsets"] / cpu,
-            "commits_per_second": filled["per_second"], "commit_disk_p99": disk["p99"]}
+    got = {"commit_p50": measured["p50"], "commit_p99": measured["p99"], "commit_disk_p99": disk["p99"]}
+    # Consumers that commit asynchronously, and consumers that wait for each commit; a quarter of it for warming up.
+    for name, consumers, window, times in (("async", 50, 16, 8000), ("waiting", 200, 1, 1000)):
+        one_each = ("fill", "--groups", consumers, "--connections", consumers, "--window", window, "--times")
+        group_load(broker, *one_each, times // 4)
+        sync()
+        cpu = broker.cpu()
+        filled = group_load(broker, *one_each, times)
+        cpu = broker.cpu() - cpu
+        got |= {f"commits_{name}_per_cpu": filled["offsets"] / cpu, f"commits_{name}_per_second": filled["per_second"]}
+    return got
 
 
 def heartbeats(broker, records, options):

@@ -193,6 +193,7 @@ SCENARIOS = {
     "after_load": after_load,
     "two_thousand": two_thousand,
     "rebalances": group_scenarios.rebalances,
+    "default_timers": group_scenarios.default_timers,
     "commits": group_scenarios.commits,
     "heartbeats": group_scenarios.heartbeats,
     "coordinator_load": group_scenarios.coordinator_load,

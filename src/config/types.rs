@@ -91,7 +91,7 @@ settings! { table
         /// survives a crash of the process, not of the machine). A topic's own config `watershed.flush` wins.
         flush: FlushSetting = FlushSetting::Sync,
         /// Threads that run fdatasync.
-        sync_threads: Bounded<1, 256> = Bounded(8),
+        sync_threads: Bounded<1, 256> = Bounded(4),
         /// Threads that read records that are not in the page cache.
         read_threads: Bounded<1, 256> = Bounded(4),
         /// How many written bytes may wait for the medium, over all partitions; producers wait beyond it.

@@ -17,9 +17,6 @@ use crate::{Failure, coordinator, rate, wire};
 const COMMIT_VERSION: i16 = 8;
 const FETCH_VERSION: i16 = 8;
 
-/// How many commits are on their way on a connection of `fill`.
-const WINDOW: usize = 16;
-
 /// The groups that commit.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Groups {
@@ -129,6 +126,9 @@ pub(crate) struct Fill {
     /// How often each group commits
     #[arg(long, default_value_t = 1)]
     times: usize,
+    /// How many commits are on their way on each connection
+    #[arg(long, default_value_t = 16)]
+    window: usize,
 }
 
 impl Fill {
@@ -160,7 +160,7 @@ impl Fill {
         let mut waiting = 0;
         for _ in 0..self.times {
             for frame in frames.iter().skip(first).step_by(self.groups.connections) {
-                if waiting == WINDOW {
+                if waiting == self.window.max(1) {
                     check_committed(wire::read_frame(&mut answers)?)?;
                     waiting -= 1;
                 }

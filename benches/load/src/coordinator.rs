@@ -1,6 +1,6 @@
 //! Asking a group's coordinator, and members of classic groups.
 
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -68,6 +68,7 @@ pub(crate) fn find(stream: &mut TcpStream, group: &str) -> Result<(), Failure> {
 /// A member of a classic group, on a connection of its own.
 pub(crate) struct Member {
     pub(crate) stream: TcpStream,
+    answers: BufReader<TcpStream>,
     pub(crate) group: String,
     pub(crate) id: String,
     pub(crate) generation: i32,
@@ -77,11 +78,12 @@ impl Member {
     /// Connects, and is given an id (KIP-394).
     pub(crate) fn new(bootstrap: &str, group: &str, topic: &str) -> Result<Self, Failure> {
         let stream = wire::connect(bootstrap)?;
-        let mut member = Self { stream, group: group.to_owned(), id: String::new(), generation: -1 };
+        let answers = BufReader::new(stream.try_clone()?);
+        let mut member = Self { stream, answers, group: group.to_owned(), id: String::new(), generation: -1 };
         find(&mut member.stream, group)?;
         let id = until(|| {
             member.send_join(topic, 0)?;
-            let response = wire::decode::<JoinGroupRequest>(wire::read_frame(&mut member.stream)?, JOIN_VERSION)?;
+            let response = wire::decode::<JoinGroupRequest>(wire::read_frame(&mut member.answers)?, JOIN_VERSION)?;
             match response.error_code {
                 code if code == i16::from(ErrorCode::MemberIdRequired) => Ok(Some(response.member_id)),
                 code if is_coming(code) => Ok(None),
@@ -118,7 +120,7 @@ impl Member {
     }
 
     pub(crate) fn joined(&mut self) -> Result<JoinGroupResponse, Failure> {
-        let response = wire::decode::<JoinGroupRequest>(wire::read_frame(&mut self.stream)?, JOIN_VERSION)?;
+        let response = wire::decode::<JoinGroupRequest>(wire::read_frame(&mut self.answers)?, JOIN_VERSION)?;
         if response.error_code != 0 {
             return Err(format!("JoinGroup: error {}", response.error_code).into());
         }
@@ -140,7 +142,7 @@ impl Member {
     }
 
     pub(crate) fn synced(&mut self) -> Result<SyncGroupResponse, Failure> {
-        let response = wire::decode::<SyncGroupRequest>(wire::read_frame(&mut self.stream)?, SYNC_VERSION)?;
+        let response = wire::decode::<SyncGroupRequest>(wire::read_frame(&mut self.answers)?, SYNC_VERSION)?;
         if response.error_code != 0 {
             return Err(format!("SyncGroup: error {}", response.error_code).into());
         }

@@ -1,9 +1,9 @@
 //! One client's connection: frames in, responses out, in request order.
 //!
-//! Only consecutive Produce requests overlap: the ordered part of a Produce (validate, append) runs at once, its
-//! response waits in a queue until the storage's promise holds, and meanwhile the next Produce is taken, so that
-//! pipelined requests share one group commit. Any other request starts when every earlier one on the connection has
-//! its result. Not reading is the only answer to a client that asks for too much: too many responses waiting, or no
+//! Only consecutive Produce requests overlap, and consecutive OffsetCommits: the ordered part of such a request (of a
+//! Produce: validate, append) runs at once, its response waits in a queue until the storage's promise holds, and
+//! meanwhile the next one is taken, so that pipelined requests share one group commit. Any other request starts when
+//! every earlier one on the connection has its result. Not reading is the only answer to a client that asks for too much: too many responses waiting, or no
 //! room in the byte budget. A frame draws on the budget as it arrives, never on the word of its length.
 //!
 //! One task owns a connection and everything in it; nothing here is shared.
@@ -25,12 +25,15 @@ use watershed_model::Piece;
 use watershed_protocol::{ApiKey, DecodeError, EncodeError, RequestHeader};
 
 use crate::Broker;
-use crate::apis::{self, Client, PendingProduce};
+use crate::apis::{self, Client, Overlapping, Pending};
 use crate::budget::Share;
 use crate::transport::{self, Transport};
 
-/// How many Produce requests of one connection may wait for their promises.
-const PRODUCE_QUEUE_MAX: usize = 256;
+/// How many overlapping requests of one connection may wait for their promises.
+const QUEUE_MAX: usize = 256;
+
+/// How many bytes of commits of one connection may wait: small ones do not draw on a budget.
+const COMMIT_BYTES_MAX: usize = 256 * 1024;
 
 /// Frames of other APIs up to this size are taken without asking: the reserve that keeps heartbeats going. Of any frame
 /// so much is read before it draws on the budget.
@@ -103,8 +106,8 @@ struct Connection {
     broker: Arc<Broker>,
     client: Client,
     transport: Transport,
-    /// Produce requests whose ordered part is done.
-    queue: VecDeque<PendingProduce>,
+    /// Overlapping requests whose ordered part is done, all of one API.
+    queue: VecDeque<Pending>,
     queued_bytes: usize,
     /// The share for the frame that is under way, once it was given.
     share: Option<Share>,
@@ -180,7 +183,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 pieces = front(&mut self.queue), if !self.queue.is_empty() => {
-                    self.answer_produce(pieces?).await?;
+                    self.answer(pieces?).await?;
                 }
                 share = wait_share(&mut self.share_wait), if self.share_wait.is_some() => {
                     self.share = Some(share);
@@ -210,7 +213,7 @@ impl Connection {
     }
 
     fn wants_bytes(&self) -> bool {
-        self.share_wait.is_none() && !self.over_limit && self.queue.len() < PRODUCE_QUEUE_MAX
+        self.share_wait.is_none() && !self.over_limit && self.queue.len() < QUEUE_MAX
     }
 
     fn check_deadlines(&self) -> Result<(), Close> {
@@ -227,7 +230,7 @@ impl Connection {
 
     /// The next complete request, if the limits allow to take it.
     fn next_request(&mut self) -> Result<Option<Request>, Close> {
-        if self.queue.len() >= PRODUCE_QUEUE_MAX || self.share_wait.is_some() {
+        if self.queue.len() >= QUEUE_MAX || self.share_wait.is_some() {
             return Ok(None);
         }
         self.over_limit = false;
@@ -281,35 +284,31 @@ impl Connection {
     async fn handle(&mut self, request: Request, stop: &CancellationToken) -> Result<(), Close> {
         let Request { header, body, share } = request;
         self.client.note(&header);
-        if header.api_key != ApiKey::Produce as i16 {
+        let Some(kind) = Overlapping::of(header.api_key) else {
             self.drain().await?;
             return self.handle_alone(header, body, stop).await;
+        };
+        let is_full = kind == Overlapping::OffsetCommit && self.queued_bytes + body.len() > COMMIT_BYTES_MAX;
+        if is_full || self.queue.front().is_some_and(|first| first.kind() != kind) {
+            self.drain().await?;
         }
         let broker = Arc::clone(&self.broker);
         let started = {
-            let mut start = pin!(apis::produce::start(&broker, &self.client, &header, body, share));
+            let mut start = pin!(kind.start(&broker, &self.client, &header, body, share, stop));
             // Earlier responses go out while this one waits for room.
             loop {
                 tokio::select! {
                     biased;
                     started = &mut start => break started?,
                     pieces = front(&mut self.queue), if !self.queue.is_empty() => {
-                        let done = self.queue.pop_front();
-                        self.queued_bytes -= done.as_ref().map_or(0, PendingProduce::bytes);
-                        send_produce(&broker, &mut self.transport, done, pieces?).await?;
+                        let waiting = (&mut self.queue, &mut self.queued_bytes);
+                        answer(&broker, &mut self.transport, waiting, pieces?).await?;
                     }
                 }
             }
         };
         self.queued_bytes += started.bytes();
         self.queue.push_back(started);
-        // What is ready already (acks=0, relaxed, refused) goes out at once.
-        while let Some(ready) = front(&mut self.queue).now_or_never() {
-            self.answer_produce(ready?).await?;
-            if self.queue.is_empty() {
-                break;
-            }
-        }
         Ok(())
     }
 
@@ -344,19 +343,18 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes the front of the queue, whose response is there, and sends it.
-    async fn answer_produce(&mut self, pieces: Vec<Piece>) -> Result<(), Close> {
-        let done = self.queue.pop_front();
-        self.queued_bytes -= done.as_ref().map_or(0, PendingProduce::bytes);
+    /// Sends the response of the front of the queue, and those behind it that are there too.
+    async fn answer(&mut self, first: Vec<Piece>) -> Result<(), Close> {
         self.last_active = Instant::now();
-        send_produce(&self.broker, &mut self.transport, done, pieces).await
+        let waiting = (&mut self.queue, &mut self.queued_bytes);
+        answer(&self.broker, &mut self.transport, waiting, first).await
     }
 
     /// Sends every response that is owed.
     async fn drain(&mut self) -> Result<(), Close> {
         while !self.queue.is_empty() {
             let pieces = front(&mut self.queue).await?;
-            self.answer_produce(pieces).await?;
+            self.answer(pieces).await?;
         }
         Ok(())
     }
@@ -371,23 +369,42 @@ async fn wait_share(wait: &mut Option<BoxFuture<'static, Share>>) -> Share {
 }
 
 /// Waits until the first response in the queue is there. Cancel-safe: the response stays where it is.
-async fn front(queue: &mut VecDeque<PendingProduce>) -> Result<Vec<Piece>, Close> {
+async fn front(queue: &mut VecDeque<Pending>) -> Result<Vec<Piece>, Close> {
     match queue.front_mut() {
         Some(first) => std::future::poll_fn(|cx| first.poll_response(cx)).await,
         None => std::future::pending().await,
     }
 }
 
-async fn send_produce(
+/// Takes those off the queue whose responses are there, the first of them given, and sends the responses in one go.
+async fn answer(
     broker: &Broker,
     transport: &mut Transport,
-    done: Option<PendingProduce>,
-    pieces: Vec<Piece>,
+    (queue, queued_bytes): (&mut VecDeque<Pending>, &mut usize),
+    first: Vec<Piece>,
 ) -> Result<(), Close> {
-    let sent = transport.send(pieces).await?;
-    if let Some(done) = done {
-        let took = broker.clock().elapsed().saturating_sub(done.started());
-        broker.metrics.request(ApiKey::Produce as i16, took, done.bytes() as u64, sent);
+    let mut all = Vec::new();
+    let mut next = Some(Ok(first));
+    let mut failed = None;
+    while let Some(ready) = next {
+        let done = queue.pop_front();
+        *queued_bytes -= done.as_ref().map_or(0, Pending::bytes);
+        match ready {
+            Ok(pieces) => {
+                if let Some(done) = done {
+                    let took = broker.clock().elapsed().saturating_sub(done.started());
+                    let sent = pieces.iter().map(|piece| piece.len() as u64).sum();
+                    broker.metrics.request(done.kind().api() as i16, took, done.bytes() as u64, sent);
+                }
+                all.extend(pieces);
+            }
+            Err(close) => {
+                failed = Some(close);
+                break;
+            }
+        }
+        next = if queue.is_empty() { None } else { front(queue).now_or_never() };
     }
-    Ok(())
+    transport.send(all).await?;
+    failed.map_or(Ok(()), Err)
 }

@@ -112,6 +112,9 @@ impl Transport {
                     if self.input.is_empty() {
                         self.input = BytesMut::new();
                     }
+                    // The socket may hold bytes and refuse to be read: the task has used up its turn of the runtime, which
+                    // `readable` does not heed. It gets a new one here, and would go round for ever otherwise.
+                    tokio::task::coop::consume_budget().await;
                 }
                 Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Some(Err(error)) => return Err(error),
@@ -235,5 +238,40 @@ fn consume_memory(queue: &mut VecDeque<Piece>, mut written: usize) {
         }
         written -= bytes.len();
         queue.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Long enough for anything but a loop without end.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_task_that_has_used_up_its_turn_reads_on_its_next_one() {
+        let (sender, receiver) = mpsc::channel();
+        // A task that never yields cannot be timed out from inside.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+                let (stream, _) = listener.accept().await.unwrap();
+                client.write_all(b"abcd").unwrap();
+                stream.readable().await.unwrap();
+                let mut transport = Transport::new(stream, Arc::new(FramePool::default()), PATIENCE);
+                let work = async move {
+                    while tokio::task::coop::consume_budget().now_or_never().is_some() {}
+                    transport.fill(0, 0).await.unwrap();
+                    transport.buffered().to_vec()
+                };
+                sender.send(tokio::spawn(work).await.unwrap()).unwrap();
+            });
+        });
+        assert_eq!(receiver.recv_timeout(PATIENCE).expect("the task goes round and round"), b"abcd");
     }
 }

@@ -11,8 +11,8 @@ use watershed_model::Clock;
 pub struct DiskConfig {
     /// The directory; made if it is not there. One process at a time may have it.
     pub data_dir: PathBuf,
-    /// Threads that run `fdatasync`. The device forms batches by itself; more threads help where it takes several
-    /// flushes at once.
+    /// Threads that run `fdatasync`. What is appended while a partition waits for one shares its flush, so more threads mean
+    /// more and smaller flushes: they help where the device takes many at once and cores are idle.
     pub sync_threads: usize,
     /// Threads that fetch cold data.
     pub read_threads: usize,
@@ -49,7 +49,7 @@ impl DiskConfig {
     pub fn new(data_dir: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
         Self {
             data_dir: data_dir.into(),
-            sync_threads: 8,
+            sync_threads: 4,
             read_threads: 4,
             work_threads: 4,
             unsynced_bytes_max: 64 << 20,

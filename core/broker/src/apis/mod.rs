@@ -1,6 +1,7 @@
 //! The APIs: the one `match` that lists them, and what they share. One API, one file: decode, act, answer.
 //!
-//! Produce is not in the match: its requests overlap, so `connection.rs` drives it in two steps (see `produce.rs`).
+//! Produce and OffsetCommit are not in the match: their requests overlap, so `connection.rs` drives them in two steps (see
+//! `pending.rs`).
 
 mod acls;
 mod alter_configs;
@@ -33,7 +34,8 @@ mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
-pub(crate) mod produce;
+mod pending;
+mod produce;
 mod sync_group;
 mod update_features;
 
@@ -48,7 +50,7 @@ use watershed_controller::ControllerError;
 use watershed_model::{BrokerId, Piece, limits};
 use watershed_protocol::{ApiKey, ErrorCode, Message, RequestHeader, Response, api, encode_response};
 
-pub(crate) use produce::PendingProduce;
+pub(crate) use pending::{Overlapping, Pending};
 
 use crate::Broker;
 use crate::connection::Close;
@@ -119,7 +121,7 @@ impl Call<'_> {
     }
 }
 
-/// Serves any request but Produce.
+/// Serves any request that overlaps with no other.
 pub(crate) fn dispatch<'a>(
     broker: &'a Arc<Broker>,
     client: &'a mut Client,
@@ -133,8 +135,8 @@ pub(crate) fn dispatch<'a>(
         let Some(key) = known.filter(|key| api::served(*key).is_some_and(|range| range.contains(version))) else {
             return not_served(&header, known);
         };
-        let client_id = header.client_id.as_deref().unwrap_or_default();
         let client_host = client.host.clone();
+        let client_id = header.client_id.as_deref().unwrap_or_default();
         let call =
             Call { broker, version, listener: client.listener, client_id, client_host: &client_host, stop: &stop };
         macro_rules! serve {
@@ -171,7 +173,6 @@ pub(crate) fn dispatch<'a>(
             ApiKey::DescribeProducers => serve!(describe_producers::handle),
             ApiKey::ListConfigResources => serve!(list_config_resources::handle),
             ApiKey::DescribeTopicPartitions => serve!(describe_topic_partitions::handle),
-            ApiKey::OffsetCommit => serve!(offset_commit::handle),
             ApiKey::OffsetFetch => serve!(offset_fetch::handle),
             ApiKey::OffsetDelete => serve!(offset_delete::handle),
             ApiKey::JoinGroup => serve!(join_group::handle),

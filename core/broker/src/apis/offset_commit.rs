@@ -1,26 +1,69 @@
 //! OffsetCommit: keeps how far a group, or a consumer without one, has come.
 //!
 //! What does not exist is answered here; the coordinator gets the rest. From version 10 on topics are named by their ids.
+//! In two steps, as Produce: the commits that a client sends one behind the other share a group commit.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use watershed_coordinator::groups::GroupRequest;
 use watershed_metadata::MetadataImage;
-use watershed_model::TopicId;
+use watershed_model::{Piece, TopicId};
 use watershed_protocol::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestTopic, OffsetCommitResponse, OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
 };
-use watershed_protocol::{ErrorCode, StrBytes};
+use watershed_protocol::{ErrorCode, Message, RequestHeader, StrBytes, encode_response};
 
 use super::Call;
+use crate::budget::Share;
+use crate::connection::Close;
 use crate::groups::reply;
 
 /// From this version on topics are named by their ids.
 const BY_ID_SINCE: i16 = 10;
 
-pub(super) async fn handle(call: &Call<'_>, mut request: OffsetCommitRequest) -> OffsetCommitResponse {
+/// A commit that its coordinator has, or that needs none; the response waits for the disk.
+pub(crate) struct PendingCommit {
+    bytes: usize,
+    started: Duration,
+    response: BoxFuture<'static, Result<Vec<Piece>, Close>>,
+    _share: Option<Share>,
+}
+
+impl PendingCommit {
+    /// The request's size.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// When the request was complete, by the broker's clock.
+    pub(super) fn started(&self) -> Duration {
+        self.started
+    }
+
+    /// The response as bytes, once the offsets are durable or refused.
+    pub(super) fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Piece>, Close>> {
+        self.response.poll_unpin(cx)
+    }
+}
+
+/// The ordered part of a commit: on return it has its place among the requests of its coordinator.
+pub(super) async fn start(
+    call: &Call<'_>,
+    header: &RequestHeader,
+    body: Bytes,
+    share: Option<Share>,
+) -> Result<PendingCommit, Close> {
+    let started = call.broker.clock().elapsed();
+    let bytes = body.len();
+    let mut request = OffsetCommitRequest::decode_leniently(body, call.version)?;
     let image = call.broker.image();
     let by_id = call.version >= BY_ID_SINCE;
     let mut refused = Vec::new();
@@ -30,19 +73,35 @@ pub(super) async fn handle(call: &Call<'_>, mut request: OffsetCommitRequest) ->
         known.extend(accepted);
         refused.extend(missing);
     }
-    if known.is_empty() {
-        return OffsetCommitResponse { topics: merge(refused, Vec::new(), by_id), ..Default::default() };
-    }
     request.topics = known;
-    let group = request.group_id.clone();
     // In case of an error every partition is answered with it.
     let asked_for: Vec<_> = request.topics.iter().map(|topic| answer(topic, None)).collect();
-    let asked = call.broker.groups().ask(call, &group, GroupRequest::OffsetCommit(request)).await;
-    let answered = match reply!(asked, OffsetCommit) {
-        Ok(response) => response.topics,
-        Err(code) => with_code(asked_for, code),
+    let asked = if asked_for.is_empty() {
+        None
+    } else {
+        let group = request.group_id.clone();
+        Some(call.broker.groups().begin(call, &group, GroupRequest::OffsetCommit(request)).await)
     };
-    OffsetCommitResponse { topics: merge(refused, answered, by_id), ..Default::default() }
+    let (version, correlation_id) = (call.version, header.correlation_id);
+    let (broker, stop) = (Arc::clone(call.broker), call.stop.clone());
+    let response = async move {
+        let answered = match asked {
+            None => Vec::new(),
+            Some(asked) => {
+                let replied = match asked {
+                    Ok(asked) => broker.groups().finish(&broker, asked, &stop).await,
+                    Err(code) => Err(code),
+                };
+                match reply!(replied, OffsetCommit) {
+                    Ok(response) => response.topics,
+                    Err(code) => with_code(asked_for, code),
+                }
+            }
+        };
+        let response = OffsetCommitResponse { topics: merge(refused, answered, by_id), ..Default::default() };
+        Ok(encode_response(&response, version, correlation_id)?)
+    };
+    Ok(PendingCommit { bytes, started, response: response.boxed(), _share: share })
 }
 
 /// What of a topic exists, with its name and id, and the answer to the rest.

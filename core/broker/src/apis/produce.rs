@@ -17,7 +17,7 @@ use watershed_protocol::messages::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
     ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
-use watershed_protocol::{ApiKey, ErrorCode, Message, RecordBytes, RequestHeader, StrBytes, api, encode_response};
+use watershed_protocol::{ErrorCode, Message, RecordBytes, RequestHeader, StrBytes, encode_response};
 
 use super::{Client, is_internal};
 use crate::Broker;
@@ -74,18 +74,18 @@ struct Placed {
 
 impl PendingProduce {
     /// The request's size, for the connection's limit.
-    pub(crate) fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// When the request was complete, by the broker's clock.
-    pub(crate) fn started(&self) -> Duration {
+    pub(super) fn started(&self) -> Duration {
         self.started
     }
 
     /// The response as bytes, once every promise holds, is broken or has taken longer than the client waits; nothing to
     /// send for acks=0.
-    pub(crate) fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Piece>, Close>> {
+    pub(super) fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<Piece>, Close>> {
         let Self { waiting, response, first_error, .. } = self;
         waiting.retain_mut(|wait| match Pin::new(&mut wait.ticket).poll(cx) {
             Poll::Pending => true,
@@ -138,7 +138,7 @@ impl PendingProduce {
 }
 
 /// The ordered part of a Produce request.
-pub(crate) async fn start(
+pub(super) async fn start(
     broker: &Arc<Broker>,
     client: &Client,
     header: &RequestHeader,
@@ -146,9 +146,6 @@ pub(crate) async fn start(
     share: Option<Share>,
 ) -> Result<PendingProduce, Close> {
     let version = header.api_version;
-    if !api::served(ApiKey::Produce).is_some_and(|range| range.contains(version)) {
-        return Err(Close::Unsupported { api: ApiKey::Produce.to_string(), version });
-    }
     let started = broker.clock().elapsed();
     let bytes = body.len();
     let request = ProduceRequest::decode_leniently(body, version)?;

@@ -20,7 +20,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 use watershed_coordinator::groups::{Assignors, GroupCoordinator, GroupReply, GroupRequest, Random};
+use watershed_coordinator::runtime::Replies;
 use watershed_log::Mark;
 use watershed_metadata::configs::{GroupRules, GroupSettings};
 use watershed_metadata::{Change, MetadataDelta, MetadataImage, OFFSETS_TOPIC, Topic};
@@ -69,6 +71,12 @@ pub struct GroupParts {
     pub partitions_max: usize,
     /// The assignors by name; `uniform` must be among them, because it takes over where another one fails.
     pub assignors: Assignors,
+}
+
+/// A request that its coordinator has.
+pub(crate) struct Asked {
+    shard: Arc<Shard>,
+    replies: Replies<GroupReply>,
 }
 
 #[derive(Clone)]
@@ -151,11 +159,8 @@ impl Groups {
         group: &str,
         request: GroupRequest,
     ) -> Result<GroupReply, ErrorCode> {
-        let image = call.broker.image();
-        let topic = image.topic_by_name(OFFSETS_TOPIC).ok_or(ErrorCode::NotCoordinator)?;
-        let partition = Self::partition_of(group, topic.partition_count());
-        let shard = self.shard(call.broker, &image, topic, partition).await?;
-        self.ask_shard(call, &shard, request).await
+        let asked = self.begin(call, group, request).await?;
+        self.finish(call.broker, asked, call.stop).await
     }
 
     /// The same for a coordinator that was found already.
@@ -165,13 +170,43 @@ impl Groups {
         shard: &Arc<Shard>,
         request: GroupRequest,
     ) -> Result<GroupReply, ErrorCode> {
+        let asked = Self::begin_at(call, shard, request)?;
+        self.finish(call.broker, asked, call.stop).await
+    }
+
+    /// The ordered half of [`Groups::ask`]: on return the request has its place among those of its coordinator.
+    ///
+    /// # Errors
+    /// As [`Groups::ask`].
+    pub(crate) async fn begin(&self, call: &Call<'_>, group: &str, request: GroupRequest) -> Result<Asked, ErrorCode> {
+        let image = call.broker.image();
+        let topic = image.topic_by_name(OFFSETS_TOPIC).ok_or(ErrorCode::NotCoordinator)?;
+        let partition = Self::partition_of(group, topic.partition_count());
+        let shard = self.shard(call.broker, &image, topic, partition).await?;
+        Self::begin_at(call, &shard, request)
+    }
+
+    fn begin_at(call: &Call<'_>, shard: &Arc<Shard>, request: GroupRequest) -> Result<Asked, ErrorCode> {
         let replies = shard.coordinator().request(call.version, call.client_id, call.client_host, request)?;
+        Ok(Asked { shard: Arc::clone(shard), replies })
+    }
+
+    /// The other half: waits for the reply, and until it may leave.
+    ///
+    /// # Errors
+    /// As [`Groups::ask`].
+    pub(crate) async fn finish(
+        &self,
+        broker: &Broker,
+        asked: Asked,
+        stop: &CancellationToken,
+    ) -> Result<GroupReply, ErrorCode> {
         let replied = tokio::select! {
-            replied = replies => replied.map_err(|_| ErrorCode::NotCoordinator)?,
-            () = call.stop.cancelled() => return Err(ErrorCode::NotCoordinator),
+            replied = asked.replies => replied.map_err(|_| ErrorCode::NotCoordinator)?,
+            () = stop.cancelled() => return Err(ErrorCode::NotCoordinator),
         };
         let reply = replied.outcome.map_err(coordinator_code)?;
-        self.durable(call.broker, shard, replied.durable_below).await.map_err(coordinator_code)?;
+        self.durable(broker, &asked.shard, replied.durable_below).await.map_err(coordinator_code)?;
         Ok(reply)
     }
 
@@ -379,7 +414,7 @@ impl Groups {
 }
 
 /// Fires timers until the broker stops.
-pub(crate) async fn run_timers(broker: Arc<Broker>, stop: tokio_util::sync::CancellationToken) {
+pub(crate) async fn run_timers(broker: Arc<Broker>, stop: CancellationToken) {
     let groups = broker.groups();
     loop {
         let rung = groups.alarm.notified();

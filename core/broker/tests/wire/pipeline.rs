@@ -2,11 +2,25 @@
 
 use watershed_protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use watershed_protocol::messages::metadata::{MetadataRequest, MetadataResponse};
+use watershed_protocol::messages::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use watershed_protocol::messages::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use watershed_protocol::messages::produce::ProduceResponse;
+use watershed_protocol::messages::{
+    FindCoordinatorRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
+};
 use watershed_testkit::Op;
 
 use crate::requests::{ALL, FETCH, PRODUCE, bases, batch, fetch, fetched, placed, produce, put, sized};
-use crate::stage::{Stage, TOPIC, limits};
+use crate::stage::{Client, Stage, TOPIC, guarded, limits};
+
+const FIND: i16 = 4;
+const COMMIT: i16 = 8;
+const FETCH_OFFSETS: i16 = 8;
+
+/// How many overlapping requests of one connection the broker takes.
+const QUEUE_MAX: usize = 256;
+
+const GROUP: &str = "readers";
 
 fn base(response: &ProduceResponse) -> i64 {
     assert_eq!(placed(response).error_code, 0);
@@ -104,4 +118,99 @@ async fn one_connection_has_a_budget_of_its_own() {
     assert_eq!(base(&modest.receive(other).await), 1);
     assert_eq!(base(&greedy.receive(sent[0]).await), 0);
     assert_eq!(base(&greedy.receive(sent[1]).await), 2);
+}
+
+fn commit(offset: usize) -> OffsetCommitRequest {
+    let partition = OffsetCommitRequestPartition {
+        partition_index: 0,
+        committed_offset: i64::try_from(offset).unwrap(),
+        committed_leader_epoch: -1,
+        committed_metadata: None,
+    };
+    let topic = OffsetCommitRequestTopic { name: TOPIC.into(), partitions: vec![partition], ..Default::default() };
+    OffsetCommitRequest { group_id: GROUP.into(), topics: vec![topic], ..Default::default() }
+}
+
+fn fetch_offsets() -> OffsetFetchRequest {
+    let topic = OffsetFetchRequestTopics { name: TOPIC.into(), partition_indexes: vec![0], ..Default::default() };
+    let group = OffsetFetchRequestGroup { group_id: GROUP.into(), topics: Some(vec![topic]), ..Default::default() };
+    OffsetFetchRequest { groups: vec![group], ..Default::default() }
+}
+
+fn committed(response: &OffsetFetchResponse) -> i64 {
+    assert_eq!(response.groups[0].error_code, 0);
+    response.groups[0].topics[0].partitions[0].committed_offset
+}
+
+fn assert_taken(response: &OffsetCommitResponse) {
+    assert_eq!(response.topics[0].partitions[0].error_code, 0);
+}
+
+/// Waits until the group's coordinator takes commits; how many appends that took.
+async fn coordinated(stage: &Stage, client: &mut Client) -> usize {
+    let find = FindCoordinatorRequest { coordinator_keys: vec![GROUP.to_owned()], ..Default::default() };
+    guarded(async {
+        while client.call(&find, FIND).await.coordinators[0].error_code != 0 {}
+        while client.call(&commit(0), COMMIT).await.topics[0].partitions[0].error_code != 0 {}
+    })
+    .await;
+    stage.faults.calls(Op::Append)
+}
+
+#[tokio::test]
+async fn commits_are_appended_before_the_first_is_acknowledged() {
+    let stage = Stage::start().await;
+    let mut client = stage.client().await;
+    let before = coordinated(&stage, &mut client).await;
+    stage.faults.hold_tickets();
+    let mut sent = Vec::new();
+    for offset in 1..=3 {
+        sent.push(client.send(&commit(offset), COMMIT).await);
+    }
+    let behind = client.send(&fetch_offsets(), FETCH_OFFSETS).await;
+    stage.appended(before + 3).await;
+    stage.silent(&mut [&mut client]).await;
+    stage.faults.release_all();
+    for sent in sent {
+        assert_taken(&client.receive(sent).await);
+    }
+    assert_eq!(committed(&client.receive(behind).await), 3);
+}
+
+#[tokio::test]
+async fn commits_and_records_do_not_overlap() {
+    let stage = Stage::start().await;
+    let mut client = stage.client().await;
+    let before = coordinated(&stage, &mut client).await;
+    stage.faults.hold_tickets();
+    let first = client.send(&commit(1), COMMIT).await;
+    let second = client.send(&produce(TOPIC, 0, ALL, batch(1)), PRODUCE).await;
+    let third = client.send(&commit(2), COMMIT).await;
+    stage.appended(before + 1).await;
+    stage.silent(&mut [&mut client]).await;
+    assert_eq!(stage.faults.calls(Op::Append), before + 1, "the records wait for the commit");
+    stage.faults.release_all();
+    assert_taken(&client.receive(first).await);
+    base(&client.receive(second).await);
+    assert_taken(&client.receive(third).await);
+}
+
+#[tokio::test]
+async fn commits_without_end_wait_for_their_answers() {
+    let stage = Stage::start().await;
+    let mut client = stage.client().await;
+    let before = coordinated(&stage, &mut client).await;
+    stage.faults.hold_tickets();
+    let mut sent = Vec::new();
+    for offset in 1..=QUEUE_MAX + 44 {
+        sent.push(client.send(&commit(offset), COMMIT).await);
+    }
+    stage.appended(before + QUEUE_MAX).await;
+    stage.silent(&mut [&mut client]).await;
+    assert_eq!(stage.faults.calls(Op::Append), before + QUEUE_MAX);
+    stage.faults.release_all();
+    for sent in sent {
+        assert_taken(&client.receive(sent).await);
+    }
+    assert_eq!(committed(&client.call(&fetch_offsets(), FETCH_OFFSETS).await), 300);
 }

@@ -33,7 +33,7 @@ impl StateMachine for GroupCoordinator {
             GroupRequest::JoinGroup(request) => self.is_large(&request.group_id),
             GroupRequest::SyncGroup(request) => self.is_large(&request.group_id),
             GroupRequest::LeaveGroup(request) => self.is_large(&request.group_id),
-            GroupRequest::ConsumerGroupHeartbeat(request) => self.is_large(&request.group_id),
+            GroupRequest::ConsumerGroupHeartbeat(request) => self.is_heavy_heartbeat(request),
             GroupRequest::DeleteGroups(_)
             | GroupRequest::DescribeGroups(_)
             | GroupRequest::ConsumerGroupDescribe(_)

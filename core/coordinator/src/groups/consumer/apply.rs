@@ -183,6 +183,8 @@ impl ConsumerGroup {
         }
         let group_id = group_id.to_owned();
         out.write(GroupRecord::ConsumerGroupTargetAssignmentMetadata { group_id: group_id.clone(), value: None });
+        // Brokers before Kafka 4.1 kept one in the log, which nothing else would ever remove.
+        out.write(GroupRecord::ConsumerGroupPartitionMetadata { group_id: group_id.clone(), value: None });
         out.write(GroupRecord::ConsumerGroupMetadata { group_id, value: None });
     }
 

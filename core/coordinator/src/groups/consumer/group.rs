@@ -10,6 +10,7 @@ use super::member::{ConsumerMember, MemberState};
 use super::partitions::Partitions;
 use crate::groups::classic::Rebalance;
 use crate::groups::{Committer, GroupError, GroupTimer, Output};
+use crate::runtime::Now;
 
 /// From this version on OffsetCommit knows epochs of members.
 const EPOCHS_SINCE: i16 = 9;
@@ -131,6 +132,11 @@ impl ConsumerGroup {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// Whether the next heartbeat has the metadata looked at.
+    pub(super) fn is_refresh_due(&self, now: Now) -> bool {
+        now.elapsed_ms >= self.refresh.at_ms || self.epoch < self.refresh.epoch
     }
 
     /// The state.

@@ -129,7 +129,7 @@ impl GroupCoordinator {
         let group = seen.as_ref().unwrap_or(group);
         let mut epoch = group.epoch;
         let must_bump = epoch == 0 || names_changed || regex_changed || is_resolved_anew;
-        let is_due = must_bump || now.elapsed_ms >= group.refresh.at_ms || group.epoch < group.refresh.epoch;
+        let is_due = must_bump || group.is_refresh_due(now);
         if is_due {
             let hash = self.metadata_hash(&self.topics_of(group, Some(after)));
             if must_bump || hash != group.metadata_hash {

@@ -34,6 +34,7 @@ use watershed_metadata::MetadataImage;
 use watershed_metadata::configs::GroupConfig;
 use watershed_model::TopicId;
 use watershed_protocol::ErrorCode;
+use watershed_protocol::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 
 pub use group::{ConsumerGroup, ConsumerGroupState};
 pub use member::ConsumerMember;
@@ -48,7 +49,7 @@ use crate::runtime::Now;
 /// How long a group goes without looking at the metadata, in milliseconds.
 const METADATA_REFRESH_MS: u64 = 10 * 60 * 1000;
 
-/// From so many members times topics on an assignment may take long.
+/// From so many members or partitions on an assignment may take long.
 const LARGE_GROUP: usize = 1_000;
 
 impl GroupCoordinator {
@@ -65,14 +66,35 @@ impl GroupCoordinator {
     /// Whether a rebalance of the group may hold the calling thread for milliseconds.
     pub(super) fn is_large(&self, group_id: &str) -> bool {
         let Some(group) = self.groups.get(group_id) else { return false };
-        let members = group.member_count();
+        if group.member_count() >= LARGE_GROUP {
+            return true;
+        }
         match group {
-            Group::Classic(_) => members >= LARGE_GROUP,
+            Group::Classic(_) => false,
             Group::Consumer(group) => {
-                members >= LARGE_GROUP
-                    || group.targets.values().map(|target| target.count()).sum::<usize>() >= LARGE_GROUP
+                let topics = self.topics_of(group, None);
+                let known = topics.iter().filter_map(|name| self.image.topic_by_name(name));
+                known.map(|topic| usize::try_from(topic.partition_count()).unwrap_or(0)).sum::<usize>() >= LARGE_GROUP
             }
         }
+    }
+
+    /// The same of a heartbeat: most of them change nothing, or are one member's step towards a target that is there.
+    pub(super) fn is_heavy_heartbeat(&self, request: &ConsumerGroupHeartbeatRequest) -> bool {
+        let Some(Group::Consumer(group)) = self.groups.get(&*request.group_id) else {
+            return self.is_large(&request.group_id);
+        };
+        let computes_target = match request.member_epoch {
+            member::EPOCH_LEAVES | member::EPOCH_AWAY => group.members.len() >= LARGE_GROUP,
+            0 => true,
+            _ => {
+                group.epoch > group.target_epoch
+                    || request.subscribed_topic_names.is_some()
+                    || request.subscribed_topic_regex.is_some()
+                    || group.is_refresh_due(self.now)
+            }
+        };
+        computes_target && self.is_large(&request.group_id)
     }
 
     /// A member id that nobody has: random, as Kafka shows such ids.

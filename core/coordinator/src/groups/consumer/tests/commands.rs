@@ -255,6 +255,10 @@ impl World {
                 Some(value) => format!("classic generation={}", value.generation),
                 None => "classic gone".to_owned(),
             },
+            GroupRecord::ConsumerGroupPartitionMetadata { value, .. } => match value {
+                Some(value) => format!("partitions of {} topics", value.topics.len()),
+                None => "partitions gone".to_owned(),
+            },
             other => format!("{other:?}"),
         }
     }
