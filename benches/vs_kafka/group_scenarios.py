@@ -29,6 +29,10 @@ def group_cpu(broker, *args):
 def rebalances(broker, records, options):
     """A classic group and a KIP-848 group of 100 members over 1,000 partitions, rebalance after rebalance."""
     broker.create("groups", partitions=PARTITIONS)
+    return rebalance_both(broker)
+
+
+def rebalance_both(broker):
     got = {}
     for kind in ("classic", "consumer"):
         # Kafka is compiled first, as a broker is that has run for a while.
@@ -69,8 +73,13 @@ def commits(broker, records, options):
     measured = group_load(broker, "commits", *rate, options.seconds)
     disk = load("disk", "--dir", broker.dir, "--seconds", options.seconds)
     got = {"commit_p50": measured["p50"], "commit_p99": measured["p99"], "commit_disk_p99": disk["p99"]}
-    # Consumers that commit asynchronously, and consumers that wait for each commit; a quarter of it for warming up.
-    for name, consumers, window, times in (("async", 50, 16, 8000), ("waiting", 200, 1, 1000)):
+    return got | fill_both(broker, times=1000)
+
+
+def fill_both(broker, times):
+    """Consumers that wait for each commit, `times` of them each, and consumers that commit asynchronously; a quarter of it for warming up."""
+    got = {}
+    for name, consumers, window, times in (("async", 50, 16, 8 * times), ("waiting", 200, 1, times)):
         one_each = ("fill", "--groups", consumers, "--connections", consumers, "--window", window, "--times")
         group_load(broker, *one_each, times // 4)
         sync()
@@ -79,6 +88,13 @@ def commits(broker, records, options):
         cpu = broker.cpu() - cpu
         got |= {f"commits_{name}_per_cpu": filled["offsets"] / cpu, f"commits_{name}_per_second": filled["per_second"]}
     return got
+
+
+def flushed_groups(broker, records, options):
+    """Rebalances and commits under the same promise: Kafka flushes each batch of its offsets topic too (see SETTINGS)."""
+    broker.create("groups", partitions=PARTITIONS)
+    got = rebalance_both(broker) | fill_both(broker, times=100 if broker.kind == "kafka" else 1000)
+    return {f"flushed_{key}": value for key, value in got.items()}
 
 
 def heartbeats(broker, records, options):

@@ -195,16 +195,21 @@ SCENARIOS = {
     "rebalances": group_scenarios.rebalances,
     "default_timers": group_scenarios.default_timers,
     "commits": group_scenarios.commits,
+    "flushed_groups": group_scenarios.flushed_groups,
     "heartbeats": group_scenarios.heartbeats,
     "coordinator_load": group_scenarios.coordinator_load,
     "many_commits": group_scenarios.many_commits,
 }
 
 
+# What Kafka is told in a scenario.
+SETTINGS = {"flushed_groups": ["log.flush.interval.messages=1"]}
+
+
 def run(name, kind, work, records, options):
     """One scenario on a fresh broker."""
     sync()
-    broker = Broker(kind, work)
+    broker = Broker(kind, work, SETTINGS.get(name, ()))
     try:
         return SCENARIOS[name](broker, records, options)
     finally:

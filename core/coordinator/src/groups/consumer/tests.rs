@@ -1,4 +1,5 @@
-//! Consumer groups against random histories: heartbeats in any order, lost replies, silence, reloads, growing topics.
+//! Consumer groups against random histories: heartbeats in any order, lost replies, silence, reloads, growing topics, a wall clock that
+//! jumps.
 //!
 //! Invariants: no partition is owned by two members at once, as the members see it; once nothing changes any more and the members go on
 //! sending heartbeats, every partition has an owner and the group is stable; what is loaded from the records is what was there.
@@ -64,6 +65,8 @@ struct World {
     timers: BTreeMap<GroupTimer, u64>,
     clients: BTreeMap<String, Client>,
     now_ms: u64,
+    /// By how much the wall clock has jumped.
+    skew_ms: i64,
     next: u64,
 }
 
@@ -108,12 +111,13 @@ impl World {
             timers: BTreeMap::new(),
             clients: BTreeMap::new(),
             now_ms: 0,
+            skew_ms: 0,
             next: 0,
         }
     }
 
     fn now(&self) -> Now {
-        Now { elapsed_ms: self.now_ms, wall: Timestamp(self.now_ms as i64) }
+        Now { elapsed_ms: self.now_ms, wall: Timestamp(self.now_ms as i64 + self.skew_ms) }
     }
 
     /// Takes an output as the runtime does, unless the log refuses the records.
@@ -297,11 +301,18 @@ impl World {
 #[derive(Clone, Debug)]
 enum Step {
     Join(u8, u8),
-    Heartbeat { who: u8, is_full: bool, is_lost: bool, is_refused: bool },
+    Heartbeat {
+        who: u8,
+        is_full: bool,
+        is_lost: bool,
+        is_refused: bool,
+    },
     Subscribe(u8, u8),
     Leave(u8),
     Die(u8),
     Advance(u16),
+    /// The wall clock jumps by so many seconds.
+    Jump(i32),
     Grow,
     Reload,
 }
@@ -327,6 +338,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..5u8).prop_map(Step::Leave),
         1 => (0..5u8).prop_map(Step::Die),
         2 => (0..50_000u16).prop_map(Step::Advance),
+        1 => (-1_000_000..1_000_000).prop_map(Step::Jump),
         1 => Just(Step::Grow),
         1 => Just(Step::Reload),
     ]
@@ -366,6 +378,7 @@ fn run(steps: Vec<Step>) {
                 }
             }
             Step::Advance(ms) => world.advance(u64::from(ms)),
+            Step::Jump(seconds) => world.skew_ms += i64::from(seconds) * 1_000,
             Step::Grow => world.grow(),
             Step::Reload => world.reload(),
         }
