@@ -24,7 +24,7 @@ use watershed_protocol::{ErrorCode, Message, RequestHeader, StrBytes, encode_res
 use super::Call;
 use crate::budget::Share;
 use crate::connection::Close;
-use crate::groups::reply;
+use crate::groups::{Groups, reply};
 
 /// From this version on topics are named by their ids.
 const BY_ID_SINCE: i16 = 10;
@@ -84,12 +84,14 @@ pub(super) async fn start(
     };
     let (version, correlation_id) = (call.version, header.correlation_id);
     let (broker, stop) = (Arc::clone(call.broker), call.stop.clone());
+    // It counts from here: commits that wait one behind the other do not add up their waits.
+    let expires = Groups::expires(&broker);
     let response = async move {
         let answered = match asked {
             None => Vec::new(),
             Some(asked) => {
                 let replied = match asked {
-                    Ok(asked) => broker.groups().finish(&broker, asked, &stop).await,
+                    Ok(asked) => broker.groups().finish(&broker, asked, Some(expires), &stop).await,
                     Err(code) => Err(code),
                 };
                 match reply!(replied, OffsetCommit) {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use watershed_coordinator::groups::{Assignors, GroupCoordinator, GroupReply, GroupRequest, Random};
 use watershed_coordinator::runtime::Replies;
@@ -160,7 +161,7 @@ impl Groups {
         request: GroupRequest,
     ) -> Result<GroupReply, ErrorCode> {
         let asked = self.begin(call, group, request).await?;
-        self.finish(call.broker, asked, call.stop).await
+        self.finish(call.broker, asked, None, call.stop).await
     }
 
     /// The same for a coordinator that was found already.
@@ -171,7 +172,7 @@ impl Groups {
         request: GroupRequest,
     ) -> Result<GroupReply, ErrorCode> {
         let asked = Self::begin_at(call, shard, request)?;
-        self.finish(call.broker, asked, call.stop).await
+        self.finish(call.broker, asked, None, call.stop).await
     }
 
     /// The ordered half of [`Groups::ask`]: on return the request has its place among those of its coordinator.
@@ -191,7 +192,8 @@ impl Groups {
         Ok(Asked { shard: Arc::clone(shard), replies })
     }
 
-    /// The other half: waits for the reply, and until it may leave.
+    /// The other half: waits for the reply, and until it may leave. What the reply rests on has until `expires` to become durable,
+    /// or `offsets.commit.timeout.ms` from the reply on.
     ///
     /// # Errors
     /// As [`Groups::ask`].
@@ -199,6 +201,7 @@ impl Groups {
         &self,
         broker: &Broker,
         asked: Asked,
+        expires: Option<Instant>,
         stop: &CancellationToken,
     ) -> Result<GroupReply, ErrorCode> {
         let replied = tokio::select! {
@@ -206,17 +209,22 @@ impl Groups {
             () = stop.cancelled() => return Err(ErrorCode::NotCoordinator),
         };
         let reply = replied.outcome.map_err(coordinator_code)?;
-        self.durable(broker, &asked.shard, replied.durable_below).await.map_err(coordinator_code)?;
+        let expires = expires.unwrap_or_else(|| Self::expires(broker));
+        self.durable(&asked.shard, replied.durable_below, expires).await.map_err(coordinator_code)?;
         Ok(reply)
     }
 
-    async fn durable(&self, broker: &Broker, shard: &Arc<Shard>, below: Offset) -> Result<(), ErrorCode> {
+    /// Until when what is written now has to be durable.
+    pub(crate) fn expires(broker: &Broker) -> Instant {
+        Instant::now() + Duration::from_millis(broker.config().settings().groups.offsets_commit_timeout_ms)
+    }
+
+    async fn durable(&self, shard: &Arc<Shard>, below: Offset, expires: Instant) -> Result<(), ErrorCode> {
         let marks = shard.log().marks();
         if marks.get(Mark::HighWatermark) >= below {
             return Ok(());
         }
-        let patience = Duration::from_millis(broker.config().settings().groups.offsets_commit_timeout_ms);
-        match tokio::time::timeout(patience, marks.passed(Mark::HighWatermark, below.plus(-1))).await {
+        match tokio::time::timeout_at(expires, marks.passed(Mark::HighWatermark, below.plus(-1))).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
                 self.lost(shard, &error);
@@ -378,7 +386,7 @@ impl Groups {
             let Ok(replies) = shard.coordinator().request(0, "", "", request) else { continue };
             let Ok(replied) = replies.await else { continue };
             let outcome = match replied.outcome {
-                Ok(_) => self.durable(broker, &shard, replied.durable_below).await,
+                Ok(_) => self.durable(&shard, replied.durable_below, Self::expires(broker)).await,
                 Err(code) => Err(code),
             };
             if let Err(code) = outcome {

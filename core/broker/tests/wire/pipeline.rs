@@ -1,5 +1,6 @@
 //! What overlaps on a connection, what does not, and how much may be under way.
 
+use watershed_protocol::ErrorCode;
 use watershed_protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use watershed_protocol::messages::metadata::{MetadataRequest, MetadataResponse};
 use watershed_protocol::messages::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -146,6 +147,11 @@ fn assert_taken(response: &OffsetCommitResponse) {
     assert_eq!(response.topics[0].partitions[0].error_code, 0);
 }
 
+fn assert_timed_out(response: &OffsetCommitResponse) {
+    let code = response.topics[0].partitions[0].error_code;
+    assert_eq!(code, i16::from(ErrorCode::CoordinatorNotAvailable));
+}
+
 /// Waits until the group's coordinator takes commits; how many appends that took.
 async fn coordinated(stage: &Stage, client: &mut Client) -> usize {
     let find = FindCoordinatorRequest { coordinator_keys: vec![GROUP.to_owned()], ..Default::default() };
@@ -213,4 +219,20 @@ async fn commits_without_end_wait_for_their_answers() {
         assert_taken(&client.receive(sent).await);
     }
     assert_eq!(committed(&client.call(&fetch_offsets(), FETCH_OFFSETS).await), 300);
+}
+
+/// A wait for the disk counts from the append, not from when the commit is next to be answered.
+#[tokio::test]
+async fn timeouts_of_pipelined_commits_do_not_add_up() {
+    let stage = Stage::start().await;
+    let mut client = stage.client().await;
+    coordinated(&stage, &mut client).await;
+    stage.faults.hold_tickets();
+    let first = client.send(&commit(1), COMMIT).await;
+    let second = client.send(&commit(2), COMMIT).await;
+    // After `offsets.commit.timeout.ms`.
+    assert_timed_out(&client.receive(first).await);
+    stage.settle().await;
+    client.assert_answered();
+    assert_timed_out(&client.receive(second).await);
 }
