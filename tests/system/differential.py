@@ -62,7 +62,6 @@ ALLOWED = [
     (r"metadata that claims more than it has: .*", r".*", "Kafka never answers the join; to ours it is metadata that cannot be read"),
     (r"OffsetDelete: .* a topic twice", r".Topics", "named twice, answered once; Kafka's commits are folded in the same way"),
     (r"expressions: .*\(\(a\{100\}\)\{100\}\)\{100\}", r".*", "an expression that explodes is refused by its compiled size; Kafka compiles it"),
-    (r"a quoted expression: .*", r".*", "Rust's regex has no \\Q: the member is told that the expression is not supported"),
     (r"(expressions|an expression changes): .*", r".*(Epoch|Assignment|TargetAssignment|Members).*",
      "ours looks an expression up at once, Kafka a moment later: the group is one epoch ahead, and the first answer has no topics"),
     (r"IncrementalAlterConfigs, throttled replicas", r".*", "there is no replication to throttle yet"),

@@ -1,12 +1,13 @@
 //! Regular expressions that members subscribe to, looked up by the coordinator (KIP-848).
 //!
 //! Kafka uses RE2J and wants the whole name to match. Rust's `regex` has the same guarantees (time linear in the name) and almost the
-//! same syntax; it searches, so the expression is anchored. The compiled size is bounded.
+//! same syntax: what differs is translated or refused. It searches, so the expression is anchored. The compiled size is bounded.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use regex_syntax::ast::{self, Ast, RepetitionKind, RepetitionRange};
+use regex_syntax::ast::{self, AssertionKind, Ast, Flag, FlagsItemKind, RepetitionKind, RepetitionRange};
 use watershed_metadata::MetadataImage;
 use watershed_model::limits::{GROUP_REGEX_BYTES_MAX, GROUP_REGEX_COMPILED_BYTES_MAX};
 use watershed_protocol::ErrorCode;
@@ -98,17 +99,66 @@ fn compile(text: &str) -> Result<regex::Regex, GroupError> {
         let message = format!("SubscribedTopicRegex is longer than {GROUP_REGEX_BYTES_MAX} bytes.");
         return Err(GroupError::new(ErrorCode::InvalidRegularExpression, message));
     }
-    check_repetitions(text).map_err(|reason| invalid(reason.to_owned()))?;
+    let text = &*translated(text);
+    check(text).map_err(|reason| invalid(reason.to_owned()))?;
     // Alone first: a stray parenthesis must not pair with those around it.
     build(text).map_err(|error| invalid(error.to_string()))?;
     build(&format!("^(?:{text})$")).map_err(|error| invalid(error.to_string()))
 }
 
-/// What RE2J refuses of repetitions and Rust's `regex` takes: `a**` and `a*+`, which elsewhere mean something else, and large numbers.
-/// A text that is no expression at all is left to the compiler's better message.
-fn check_repetitions(text: &str) -> Result<(), &'static str> {
-    struct Repetitions;
-    impl ast::Visitor for Repetitions {
+/// The expression in Rust's syntax, where RE2J's means something else or is not known: `\Q...\E` is text, and in a class `[`, `&&` and
+/// `~~` are only characters.
+fn translated(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\\', '[']) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut in_class = false;
+    while let Some(first) = rest.chars().next() {
+        let taken = match (first, in_class) {
+            ('\\', false) if rest.starts_with("\\Q") => {
+                let quoted = &rest[2..];
+                let end = quoted.find("\\E").unwrap_or(quoted.len());
+                out.push_str(&regex_syntax::escape(&quoted[..end]));
+                rest = quoted[end..].strip_prefix("\\E").unwrap_or_default();
+                continue;
+            }
+            ('\\', _) => 1 + rest.chars().nth(1).map_or(0, char::len_utf8),
+            ('[', false) => {
+                in_class = true;
+                // A `]` that comes first is a member of the class.
+                let begin = if rest[1..].starts_with('^') { 2 } else { 1 };
+                begin + usize::from(rest[begin..].starts_with(']'))
+            }
+            (']', true) => {
+                in_class = false;
+                1
+            }
+            ('[', true) => match rest.strip_prefix("[:").and_then(|named| named.find(":]")) {
+                Some(end) => end + 4,
+                None => {
+                    out.push('\\');
+                    1
+                }
+            },
+            ('&' | '~', true) => {
+                out.push('\\');
+                1
+            }
+            _ => first.len_utf8(),
+        };
+        out.push_str(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    Cow::Owned(out)
+}
+
+/// What RE2J refuses and Rust's `regex` takes: `a**` and `a*+`, which elsewhere mean something else, large repetitions, flags that it does
+/// not have. A text that is no expression at all is left to the compiler's better message.
+fn check(text: &str) -> Result<(), &'static str> {
+    struct Check;
+    impl ast::Visitor for Check {
         type Output = ();
         type Err = &'static str;
 
@@ -117,19 +167,54 @@ fn check_repetitions(text: &str) -> Result<(), &'static str> {
         }
 
         fn visit_pre(&mut self, ast: &Ast) -> Result<(), Self::Err> {
-            let Ast::Repetition(repetition) = ast else { return Ok(()) };
-            if matches!(*repetition.ast, Ast::Repetition(_)) {
-                return Err("a repetition is repeated; put it in parentheses");
+            match ast {
+                Ast::Repetition(repetition) => check_repetition(repetition),
+                Ast::Flags(set) => check_flags(&set.flags),
+                Ast::Group(group) => group.flags().map_or(Ok(()), check_flags),
+                Ast::Assertion(assertion) => check_assertion(&assertion.kind),
+                _ => Ok(()),
             }
-            let most = match &repetition.op.kind {
-                RepetitionKind::Range(RepetitionRange::Exactly(count) | RepetitionRange::AtLeast(count)) => *count,
-                RepetitionKind::Range(RepetitionRange::Bounded(from, to)) => *from.max(to),
-                RepetitionKind::ZeroOrOne | RepetitionKind::ZeroOrMore | RepetitionKind::OneOrMore => 0,
-            };
-            if most > REPEAT_MAX { Err("it repeats something more than 1000 times") } else { Ok(()) }
+        }
+
+        fn visit_class_set_binary_op_pre(&mut self, _: &ast::ClassSetBinaryOp) -> Result<(), Self::Err> {
+            Err("a class has no operators")
         }
     }
-    ast::parse::Parser::new().parse(text).map_or(Ok(()), |parsed| ast::visit(&parsed, Repetitions))
+    ast::parse::Parser::new().parse(text).map_or(Ok(()), |parsed| ast::visit(&parsed, Check))
+}
+
+fn check_repetition(repetition: &ast::Repetition) -> Result<(), &'static str> {
+    if matches!(*repetition.ast, Ast::Repetition(_)) {
+        return Err("a repetition is repeated; put it in parentheses");
+    }
+    let most = match &repetition.op.kind {
+        RepetitionKind::Range(RepetitionRange::Exactly(count) | RepetitionRange::AtLeast(count)) => *count,
+        RepetitionKind::Range(RepetitionRange::Bounded(from, to)) => *from.max(to),
+        RepetitionKind::ZeroOrOne | RepetitionKind::ZeroOrMore | RepetitionKind::OneOrMore => 0,
+    };
+    if most > REPEAT_MAX { Err("it repeats something more than 1000 times") } else { Ok(()) }
+}
+
+fn check_assertion(kind: &AssertionKind) -> Result<(), &'static str> {
+    match kind {
+        AssertionKind::StartLine
+        | AssertionKind::EndLine
+        | AssertionKind::StartText
+        | AssertionKind::EndText
+        | AssertionKind::WordBoundary
+        | AssertionKind::NotWordBoundary => Ok(()),
+        _ => Err("the assertions are ^, $, \\A, \\z, \\b and \\B"),
+    }
+}
+
+fn check_flags(flags: &ast::Flags) -> Result<(), &'static str> {
+    let known = |item: &ast::FlagsItem| match item.kind {
+        FlagsItemKind::Negation => true,
+        FlagsItemKind::Flag(flag) => {
+            matches!(flag, Flag::CaseInsensitive | Flag::MultiLine | Flag::DotMatchesNewLine | Flag::SwapGreed)
+        }
+    };
+    if flags.items.iter().all(known) { Ok(()) } else { Err("the flags are i, m, s and U") }
 }
 
 fn build(text: &str) -> Result<regex::Regex, regex::Error> {
@@ -170,6 +255,20 @@ mod tests {
             ("(a{2}){3}", "aaaaaa", true),
             ("a{1000}", "a", false),
             ("a+?b*?", "aab", true),
+            ("\\Qa.b\\E", "a.b", true),
+            ("\\Qa.b\\E", "axb", false),
+            ("\\Qa.b\\E+", "a.bbb", true),
+            ("x\\Q", "x", true),
+            ("\\Q(", "(", true),
+            ("\\\\Q", "\\Q", true),
+            ("\\Q\\E|b", "b", true),
+            ("[o&&x]ne", "xne", true),
+            ("[[o]ne", "one", true),
+            ("[]a]b", "]b", true),
+            ("[^]a]b", "cb", true),
+            ("[[:alpha:]&]+", "a&", true),
+            ("[\\]~~]+", "]~", true),
+            ("(?i:A)(?-i)b", "ab", true),
         ] {
             assert_eq!(compile(regex).unwrap().is_match(name), matches, "{regex} {name}");
         }
@@ -180,10 +279,40 @@ mod tests {
         let nested = "(".repeat(300) + &")".repeat(300);
         let long = "a".repeat(GROUP_REGEX_BYTES_MAX + 1);
         let repeated = ["a**", "a*+", "a+{2}", "a{2}{3}", "a{1001}", "a{1001,}", "a{1,1001}"];
-        let others = ["(", "a)(b", "*", "(?=x)", "\\1", "((a{100}){100}){100}", &nested, &long, "[z-a]"];
+        let others = [
+            "(",
+            "a)(b",
+            "*",
+            "(?=x)",
+            "\\1",
+            "((a{100}){100}){100}",
+            &nested,
+            &long,
+            "[z-a]",
+            "(?x)a b",
+            "(?u)a",
+            "(?R:a)",
+            "[a--b]",
+            "[\\Qa\\E]",
+        ];
         for regex in repeated.into_iter().chain(others) {
             let error = compile(regex).unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidRegularExpression, "{regex}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_an_expression_or_refused(text in "(\\\\[QE\\\\]|[\\[\\]\\^&~:a()é]|\\[:alpha:\\]){0,12}") {
+            // It must neither panic nor hang; what it says is checked above.
+            let _ = compile(&text);
+        }
+
+        #[test]
+        fn quoted_text_matches_itself_alone(text in "[^\\\\]{0,20}", other in "[a-z.]{0,3}") {
+            let compiled = compile(&format!("\\Q{text}\\E")).unwrap();
+            assert!(compiled.is_match(&text));
+            assert_eq!(compiled.is_match(&other), text == other);
         }
     }
 }
