@@ -34,6 +34,14 @@ def committed(consumer):
     return [[p.topic, p.partition, o.offset, o.metadata] for p, o in found.items() if o is not None]
 
 
+def mend(consumer):
+    """kafka-python 3.0.12 never looks at a join again that ends in the moment in which a poll's time is over: the member has an assignment
+    and does not know it. It joins again."""
+    coordinator = consumer._coordinator
+    if not coordinator.need_rejoin() and coordinator._join_task is not None and coordinator._join_task.is_done:
+        coordinator.request_rejoin()
+
+
 def poll(consumer):
     offsets = {}
     for partition, records in consumer.poll(timeout_ms=100).items():
@@ -72,6 +80,7 @@ def main():
             elif command == "committed":
                 M.event("fetched", p=committed(consumer))
             poll(consumer)
+            mend(consumer)
         except KafkaError as error:
             M.error(error)
             time.sleep(0.1)

@@ -6,6 +6,7 @@
 //! With equal subscriptions and no racks the moves are the fewest that there can be; otherwise nearly always.
 
 mod even;
+mod lightest;
 mod mixed;
 mod search;
 

@@ -3,7 +3,8 @@
 //! Everybody keeps what it owns; what is free goes to the subscriber with the fewest partitions. Then, as long as somebody has
 //! two more than another, and partitions can wander from the one to the other (directly, or each to the next along a chain of
 //! members that share topics), they do. Afterwards no assignment is more even: this is the optimal semi-matching of Harvey,
-//! Ladner, Lovász and Tamir (2003). Chains that move the fewest owned partitions go first.
+//! Ladner, Lovász and Tamir (2003). Chains that move the fewest owned partitions go first; where one link is as good as any chain,
+//! `lightest.rs` finds it without a search.
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
@@ -11,6 +12,7 @@ use watershed_hooks::{GroupAssignment, GroupSpec, TopicPartition};
 
 use super::super::racks::Racks;
 use super::super::subscribers;
+use super::lightest::Lightest;
 use super::near;
 use super::search::{Aim, Link, Search};
 
@@ -42,7 +44,7 @@ pub(super) fn assign(group: &GroupSpec<'_>, racks: Option<&Racks>) -> GroupAssig
     };
     let free = builder.keep_owned();
     builder.give_free(&free);
-    builder.even_out();
+    builder.even_out(Lightest::of(group, &builder.loads));
     builder.bring_home();
     builder.finish()
 }
@@ -111,20 +113,49 @@ impl Builder<'_> {
 
     /// Moves partitions along chains until nothing becomes more even. The members with the most partitions go first: what
     /// one of them cannot improve, nobody reached from there can, so those members are done.
-    fn even_out(&mut self) {
+    fn even_out(&mut self, mut lightest: Option<Lightest<'_>>) {
         let mut search = Search::new(self.loads.len(), self.subscribers.len());
         let mut heavy: BinaryHeap<(u32, u32)> = self.loads.iter().copied().zip(0..).collect();
         while let Some((load, giver)) = heavy.pop() {
             if self.loads[giver as usize] != load || search.is_done(giver) {
                 continue;
             }
-            if search.steps() >= SEARCH_STEPS_MAX {
-                return;
-            }
-            let Some(chain) = search.chain(self, giver, Aim::Lighter) else { continue };
+            let link = lightest.as_ref().and_then(|lightest| self.direct(giver, lightest));
+            let chain = match link {
+                Some(link) => vec![link],
+                None if search.steps() >= SEARCH_STEPS_MAX => return,
+                None => match search.chain(self, giver, Aim::Lighter) {
+                    Some(chain) => chain,
+                    None => continue,
+                },
+            };
             let taker = self.shift_along(giver, &chain);
-            heavy.extend([giver, taker].map(|member| (self.loads[member as usize], member)));
+            for member in [giver, taker] {
+                let now = self.loads[member as usize];
+                let before = if member == giver { now + 1 } else { now - 1 };
+                if let Some(lightest) = &mut lightest {
+                    lightest.moved(member, before, now);
+                }
+                heavy.push((now, member));
+            }
         }
+    }
+
+    /// The link to the lightest member that shares a topic with the giver and has at least two partitions less, if no chain can cost
+    /// less: it moves nothing that the giver owned before, or all that the giver holds it owned.
+    fn direct(&self, giver: u32, lightest: &Lightest<'_>) -> Option<Link> {
+        let mut best = None;
+        let mut all_owned = true;
+        for (topic, held) in &self.held[giver as usize] {
+            let moves_owned = held.iter().all(|partition| self.owned(giver, *topic, *partition));
+            all_owned &= moves_owned;
+            if let Some((load, taker)) = lightest.of_topic(*topic) {
+                best = best.into_iter().chain([(moves_owned, load, taker, *topic)]).min();
+            }
+        }
+        let (moves_owned, load, taker, topic) = best?;
+        let is_best = load + 2 <= self.loads[giver as usize] && (!moves_owned || all_owned);
+        is_best.then_some((giver, topic, taker))
     }
 
     /// Gives partitions back to those who owned them, where others who did not own theirs can make up for it.
