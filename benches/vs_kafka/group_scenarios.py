@@ -33,6 +33,7 @@ def rebalances(broker, records, options):
 
 
 def rebalance_both(broker):
+    """Both kinds of group, one after the other."""
     got = {}
     for kind in ("classic", "consumer"):
         # Kafka is compiled first, as a broker is that has run for a while.

@@ -3,8 +3,9 @@
 //! Only consecutive Produce requests overlap, and consecutive OffsetCommits: the ordered part of such a request (of a
 //! Produce: validate, append) runs at once, its response waits in a queue until the storage's promise holds, and
 //! meanwhile the next one is taken, so that pipelined requests share one group commit. Any other request starts when
-//! every earlier one on the connection has its result. Not reading is the only answer to a client that asks for too much: too many responses waiting, or no
-//! room in the byte budget. A frame draws on the budget as it arrives, never on the word of its length.
+//! every earlier one on the connection has its result. Not reading is the only answer to a client that asks for too
+//! much: too many responses waiting, or no room in the byte budget. A frame draws on the budget as it arrives, never on
+//! the word of its length.
 //!
 //! One task owns a connection and everything in it; nothing here is shared.
 

@@ -150,10 +150,13 @@ def configs(t):
     def group():
         name = "consumer.session.timeout.ms"
         config = lambda *args: tool("kafka.admin.ConfigCommand", "--entity-type", "groups", "--entity-name", f"{t}-group", *args)
+        default = rf"{re.escape(name)}=(\d+) sensitive=false synonyms=\{{DEFAULT_CONFIG:"
+        before = re.search(default, config("--describe", "--all"))
+        assert before and before[1] != "50000", "a group that was told nothing has the broker's own setting"
         has(config("--alter", "--add-config", f"{name}=50000"), "Completed updating config")
         has(config("--describe", "--all"), rf"{re.escape(name)}=50000 sensitive=false synonyms=\{{DYNAMIC_GROUP_CONFIG:")
         has(config("--alter", "--delete-config", name), "Completed updating config")
-        has(config("--describe", "--all"), rf"{re.escape(name)}=\d+ sensitive=false synonyms=\{{DEFAULT_CONFIG:")
+        has(config("--describe", "--all"), re.escape(before[0]))
     if NEW:
         P.check("configs", "kafka-configs of a group", group)
     P.check("configs", "kafka-configs --describe of the broker", lambda: has(

@@ -135,8 +135,8 @@ pub(crate) fn dispatch<'a>(
         let Some(key) = known.filter(|key| api::served(*key).is_some_and(|range| range.contains(version))) else {
             return not_served(&header, known);
         };
-        let client_host = client.host.clone();
         let client_id = header.client_id.as_deref().unwrap_or_default();
+        let client_host = client.host.clone();
         let call =
             Call { broker, version, listener: client.listener, client_id, client_host: &client_host, stop: &stop };
         macro_rules! serve {

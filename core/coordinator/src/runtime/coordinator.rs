@@ -256,12 +256,12 @@ impl<M: StateMachine> Coordinator<M> {
             return None;
         }
         let is_heavy = match queue.events.front()? {
-            Event::Request { request, .. } => core.machine.is_heavy(request),
+            Event::Request { request, .. } => !may_be_held && core.machine.is_heavy(request),
             Event::Tick | Event::Settled(_) | Event::Metadata(_) | Event::EndTransaction { .. } | Event::With(_) => {
                 false
             }
         };
-        if is_heavy && !may_be_held {
+        if is_heavy {
             queue.handed_over = true;
             self.host.hand_over();
             return None;
