@@ -9,7 +9,6 @@
 //!
 //! One task owns a connection and everything in it; nothing here is shared.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -26,7 +25,8 @@ use watershed_model::Piece;
 use watershed_protocol::{ApiKey, DecodeError, EncodeError, RequestHeader};
 
 use crate::Broker;
-use crate::apis::{self, Client, Overlapping, Pending};
+use crate::answers::Answers;
+use crate::apis::{self, Client, Overlapping};
 use crate::budget::Share;
 use crate::transport::{self, Transport};
 
@@ -107,9 +107,7 @@ struct Connection {
     broker: Arc<Broker>,
     client: Client,
     transport: Transport,
-    /// Overlapping requests whose ordered part is done, all of one API.
-    queue: VecDeque<Pending>,
-    queued_bytes: usize,
+    answers: Answers,
     /// The share for the frame that is under way, once it was given.
     share: Option<Share>,
     /// Waiting for one.
@@ -138,8 +136,7 @@ pub(crate) async fn serve(
         transport: Transport::new(stream, Arc::clone(&broker.frames), broker.limits().idle),
         broker,
         client,
-        queue: VecDeque::new(),
-        queued_bytes: 0,
+        answers: Answers::default(),
         share: None,
         share_wait: None,
         over_limit: false,
@@ -183,7 +180,7 @@ impl Connection {
             let (reach, room) = (self.reach, self.room());
             tokio::select! {
                 biased;
-                pieces = front(&mut self.queue), if !self.queue.is_empty() => {
+                pieces = self.answers.first(), if !self.answers.is_empty() => {
                     self.answer(pieces?).await?;
                 }
                 share = wait_share(&mut self.share_wait), if self.share_wait.is_some() => {
@@ -214,7 +211,7 @@ impl Connection {
     }
 
     fn wants_bytes(&self) -> bool {
-        self.share_wait.is_none() && !self.over_limit && self.queue.len() < QUEUE_MAX
+        self.share_wait.is_none() && !self.over_limit && self.answers.len() < QUEUE_MAX
     }
 
     fn check_deadlines(&self) -> Result<(), Close> {
@@ -223,7 +220,7 @@ impl Connection {
             return Err(Close::Slow(self.transport.announced().map_or(0, i32::unsigned_abs)));
         }
         let idle = self.broker.limits().idle;
-        if self.queue.is_empty() && self.share_wait.is_none() && now.duration_since(self.last_active) > idle {
+        if self.answers.is_empty() && self.share_wait.is_none() && now.duration_since(self.last_active) > idle {
             return Err(Close::Idle(idle));
         }
         Ok(())
@@ -231,7 +228,7 @@ impl Connection {
 
     /// The next complete request, if the limits allow to take it.
     fn next_request(&mut self) -> Result<Option<Request>, Close> {
-        if self.queue.len() >= QUEUE_MAX || self.share_wait.is_some() {
+        if self.answers.len() >= QUEUE_MAX || self.share_wait.is_some() {
             return Ok(None);
         }
         self.over_limit = false;
@@ -264,7 +261,7 @@ impl Connection {
     fn pay(&mut self, reach: usize, size: usize, is_produce: bool) -> bool {
         let budget = if is_produce { &self.broker.produce_budget } else { &self.broker.request_budget };
         let Some(mut share) = self.share.take() else {
-            if !self.queue.is_empty() && self.queued_bytes + size > self.broker.limits().connection_bytes {
+            if !self.answers.is_empty() && self.answers.bytes() + size > self.broker.limits().connection_bytes {
                 self.over_limit = true;
                 return false;
             }
@@ -289,8 +286,8 @@ impl Connection {
             self.drain().await?;
             return self.handle_alone(header, body, stop).await;
         };
-        let is_full = kind == Overlapping::OffsetCommit && self.queued_bytes + body.len() > COMMIT_BYTES_MAX;
-        if is_full || self.queue.front().is_some_and(|first| first.kind() != kind) {
+        let is_full = kind == Overlapping::OffsetCommit && self.answers.bytes() + body.len() > COMMIT_BYTES_MAX;
+        if is_full || self.answers.kind().is_some_and(|waiting| waiting != kind) {
             self.drain().await?;
         }
         let broker = Arc::clone(&self.broker);
@@ -301,15 +298,13 @@ impl Connection {
                 tokio::select! {
                     biased;
                     started = &mut start => break started?,
-                    pieces = front(&mut self.queue), if !self.queue.is_empty() => {
-                        let waiting = (&mut self.queue, &mut self.queued_bytes);
-                        answer(&broker, &mut self.transport, waiting, pieces?).await?;
+                    pieces = self.answers.first(), if !self.answers.is_empty() => {
+                        self.answers.send(&broker, &mut self.transport, pieces?).await?;
                     }
                 }
             }
         };
-        self.queued_bytes += started.bytes();
-        self.queue.push_back(started);
+        self.answers.push(started);
         Ok(())
     }
 
@@ -344,17 +339,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends the response of the front of the queue, and those behind it that are there too.
+    /// Sends the first response that is owed, and those behind it that are there too.
     async fn answer(&mut self, first: Vec<Piece>) -> Result<(), Close> {
         self.last_active = Instant::now();
-        let waiting = (&mut self.queue, &mut self.queued_bytes);
-        answer(&self.broker, &mut self.transport, waiting, first).await
+        self.answers.send(&self.broker, &mut self.transport, first).await
     }
 
     /// Sends every response that is owed.
     async fn drain(&mut self) -> Result<(), Close> {
-        while !self.queue.is_empty() {
-            let pieces = front(&mut self.queue).await?;
+        while !self.answers.is_empty() {
+            let pieces = self.answers.first().await?;
             self.answer(pieces).await?;
         }
         Ok(())
@@ -367,45 +361,4 @@ async fn wait_share(wait: &mut Option<BoxFuture<'static, Share>>) -> Share {
         Some(wait) => wait.await,
         None => std::future::pending().await,
     }
-}
-
-/// Waits until the first response in the queue is there. Cancel-safe: the response stays where it is.
-async fn front(queue: &mut VecDeque<Pending>) -> Result<Vec<Piece>, Close> {
-    match queue.front_mut() {
-        Some(first) => std::future::poll_fn(|cx| first.poll_response(cx)).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Takes those off the queue whose responses are there, the first of them given, and sends the responses in one go.
-async fn answer(
-    broker: &Broker,
-    transport: &mut Transport,
-    (queue, queued_bytes): (&mut VecDeque<Pending>, &mut usize),
-    first: Vec<Piece>,
-) -> Result<(), Close> {
-    let mut all = Vec::new();
-    let mut next = Some(Ok(first));
-    let mut failed = None;
-    while let Some(ready) = next {
-        let done = queue.pop_front();
-        *queued_bytes -= done.as_ref().map_or(0, Pending::bytes);
-        match ready {
-            Ok(pieces) => {
-                if let Some(done) = done {
-                    let took = broker.clock().elapsed().saturating_sub(done.started());
-                    let sent = pieces.iter().map(|piece| piece.len() as u64).sum();
-                    broker.metrics.request(done.kind().api() as i16, took, done.bytes() as u64, sent);
-                }
-                all.extend(pieces);
-            }
-            Err(close) => {
-                failed = Some(close);
-                break;
-            }
-        }
-        next = if queue.is_empty() { None } else { front(queue).now_or_never() };
-    }
-    transport.send(all).await?;
-    failed.map_or(Ok(()), Err)
 }

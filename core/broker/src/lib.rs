@@ -1,6 +1,7 @@
 //! A broker: Kafka's APIs over logs and metadata.
 //!
-//! - `server.rs` accepts, `connection.rs` reads requests and writes responses in order, `transport.rs` moves the bytes.
+//! - `server.rs` accepts, `connection.rs` reads requests and writes responses in order, `answers.rs` holds those that overlap,
+//!   `transport.rs` moves the bytes.
 //! - `apis/` has one file per API; `apis/mod.rs` the one `match` that lists them.
 //! - `replica_manager.rs` owns the partitions, `partition.rs` is one of them.
 //! - `groups/` holds the group coordinators.
@@ -10,6 +11,7 @@
 //! Absent: any storage format, any rule about topics and configurations (that is the controller's), any clock but the one
 //! passed in.
 
+mod answers;
 mod apis;
 mod budget;
 mod connection;
