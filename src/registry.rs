@@ -62,7 +62,7 @@ impl Registry {
     /// An instance of every assignor, by name. Those that need settings are bound by the configuration instead.
     #[must_use]
     pub fn assignors(&self) -> Vec<(String, Box<dyn Assignor>)> {
-        let environment = Environment { random: Arc::new(|| 0) };
+        let environment = Environment::with_random(|| 0);
         let made = self.hooks.iter().filter_map(|factory| match factory.create(&Settings::new(), &environment) {
             Ok(Hook::Assignor(assignor)) => Some((factory.name().to_owned(), assignor)),
             Ok(_) | Err(_) => None,

@@ -1,12 +1,11 @@
 //! Which partition our producers' records go to: a `partitioner` hook, asked for a batch of records at a time.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use watershed_client::ClientError;
 use watershed_hooks::{
-    Batch, Choice, Column, Environment, Failure, Hook, HookKind, Partitioner, PluginFactory, Settings, assign,
+    Batch, Choice, Client, Environment, Hook, HookKind, Partitioner, Place, PluginFactory, Records, Settings, assign,
 };
 use watershed_model::{Clock, SystemClock};
 
@@ -26,8 +25,7 @@ pub struct Partitions {
 
 struct Asked {
     partitioner: Box<dyn Partitioner>,
-    keys: Column,
-    sizes: Vec<u32>,
+    records: Records,
     choices: Vec<Choice>,
 }
 
@@ -84,7 +82,8 @@ impl Asked {
         let made = factory.create(&Settings::new(), &environment());
         match made.map_err(|e| CliError::new(Exit::Usage, e.to_string()))? {
             Hook::Partitioner(partitioner) => {
-                Ok(Self { partitioner, keys: Column::new(), sizes: Vec::new(), choices: Vec::new() })
+                let records = Records::new(partitioner.reads().clone());
+                Ok(Self { partitioner, records, choices: Vec::new() })
             }
             other => {
                 let message = format!("{name:?} is a {}, not a partitioner", other.kind());
@@ -99,17 +98,16 @@ impl Asked {
         partitions: NonZeroU32,
         records: impl Iterator<Item = (Option<&'a [u8]>, usize)>,
     ) -> Result<&[Choice], CliError> {
-        self.keys.clear();
-        self.sizes.clear();
+        self.records.clear();
         for (key, size) in records {
-            self.keys.push(key).map_err(|e| CliError::new(Exit::Failure, e.to_string()))?;
-            self.sizes.push(u32::try_from(size).unwrap_or(u32::MAX));
+            let besides = size.saturating_sub(key.map_or(0, <[u8]>::len));
+            self.records.push_key(key, besides).map_err(|e| CliError::new(Exit::Failure, e.to_string()))?;
         }
-        let batch = Batch::new(topic, &self.keys, &self.sizes);
-        assign(&mut *self.partitioner, &batch, partitions, &mut self.choices).map_err(|failure| {
-            let (Failure::Retriable(reason) | Failure::Permanent(reason)) = failure;
-            CliError::new(Exit::Failure, format!("the partitioner failed: {reason}"))
-        })?;
+        let reads = self.records.reads().clone();
+        let place = Place { topic, ..Place::default() };
+        let batch = Batch::new(place, Client::default(), &self.records, &reads);
+        assign(&mut *self.partitioner, &batch, partitions, &mut self.choices)
+            .map_err(|failure| CliError::new(Exit::Failure, format!("the partitioner failed: {failure}")))?;
         Ok(&self.choices)
     }
 }
@@ -118,13 +116,11 @@ impl Asked {
 fn environment() -> Environment {
     let seed = SystemClock::new().now().0.unsigned_abs() ^ (u64::from(std::process::id()) << 32);
     let state = AtomicU64::new(seed);
-    Environment {
-        random: Arc::new(move || {
-            // splitmix64
-            let mut z = state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) >> 32) as u32
-        }),
-    }
+    Environment::with_random(move || {
+        // splitmix64
+        let mut z = state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 32) as u32
+    })
 }

@@ -35,10 +35,10 @@ pub trait Assignor: Send {
 /// partitions come back in ascending order.
 ///
 /// # Errors
-/// The assignor's own [`Failure`], or [`Failure::Permanent`] for an answer that breaks these rules.
+/// The assignor's own [`Failure`], or a wrong answer where it breaks these rules.
 pub fn assign_group(assignor: &mut dyn Assignor, group: &GroupSpec<'_>) -> Result<GroupAssignment, Failure> {
     let mut assignment = assignor.assign(group)?;
-    check(group, &assignment).map_err(Failure::Permanent)?;
+    check(group, &assignment).map_err(Failure::wrong_answer)?;
     assignment.members.iter_mut().for_each(|partitions| partitions.sort_unstable());
     Ok(assignment)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{Assignor, Partitioner};
+use crate::{Assignor, FetchFilter, Interceptor, OrderingKey, Partitioner, Retention, TopicPolicy};
 
 /// A plugin's own settings: the table `config` of its entry in the configuration file, as JSON.
 pub type Settings = Map<String, Value>;
@@ -38,13 +38,52 @@ pub enum PluginError {
         /// What was given.
         found: String,
     },
+    /// The plugin cannot be made, whatever its settings are, or says itself that it does not like them.
+    #[error("plugin {plugin}: {reason}")]
+    Broken {
+        /// The plugin's name.
+        plugin: String,
+        /// What is wrong, for people.
+        reason: String,
+    },
 }
+
+/// How much a line of a plugin's log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogLevel {
+    /// For the plugin's author.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Something is not as it should be.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+/// Takes a line for the broker's log.
+pub type LogSink = Arc<dyn Fn(LogLevel, &str) + Send + Sync>;
+
+/// Takes what is to be added to a counter of that name.
+pub type CountSink = Arc<dyn Fn(&str, u64) + Send + Sync>;
 
 /// What a plugin is given from outside, because it may not fetch it itself.
 #[derive(Clone)]
 pub struct Environment {
-    /// Random numbers, uniform over all of `u32`. Simulations pass a seeded source.
+    /// Random numbers, uniform over all of `u32`. Simulations pass a seeded source. Sandboxed plugins do not get them.
     pub random: Arc<dyn Fn() -> u32 + Send + Sync>,
+    /// Where lines for the broker's log go.
+    pub log: LogSink,
+    /// Adds to one of the counters that the plugin declared.
+    pub count: CountSink,
+}
+
+impl Environment {
+    /// Randomness from this source; log and counters go nowhere.
+    #[must_use]
+    pub fn with_random(random: impl Fn() -> u32 + Send + Sync + 'static) -> Self {
+        Self { random: Arc::new(random), log: Arc::new(|_, _| {}), count: Arc::new(|_, _| {}) }
+    }
 }
 
 impl fmt::Debug for Environment {
@@ -57,19 +96,45 @@ impl fmt::Debug for Environment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum HookKind {
+    /// What enters a topic: [`Interceptor`].
+    Interceptor,
+    /// What defines the order of a record: [`OrderingKey`].
+    OrderingKey,
     /// Which partition each record belongs to: [`Partitioner`].
     Partitioner,
+    /// What a consumer sees of a topic: [`FetchFilter`].
+    FetchFilter,
+    /// What a partition need not keep any longer: [`Retention`].
+    Retention,
     /// Which member of a group gets which partition: [`Assignor`].
     Assignor,
+    /// Which topics there may be: [`TopicPolicy`].
+    TopicPolicy,
 }
 
 impl HookKind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Interceptor,
+        Self::OrderingKey,
+        Self::Partitioner,
+        Self::FetchFilter,
+        Self::Retention,
+        Self::Assignor,
+        Self::TopicPolicy,
+    ];
+
     /// The hook's name in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Interceptor => "interceptor",
+            Self::OrderingKey => "ordering-key",
             Self::Partitioner => "partitioner",
+            Self::FetchFilter => "fetch-filter",
+            Self::Retention => "retention",
             Self::Assignor => "assignor",
+            Self::TopicPolicy => "topic-policy",
         }
     }
 }
@@ -83,10 +148,20 @@ impl fmt::Display for HookKind {
 /// An instance of a plugin, by the hook that it serves.
 #[non_exhaustive]
 pub enum Hook {
+    /// Serves the hook `interceptor`.
+    Interceptor(Box<dyn Interceptor>),
+    /// Serves the hook `ordering-key`.
+    OrderingKey(Box<dyn OrderingKey>),
     /// Serves the hook `partitioner`.
     Partitioner(Box<dyn Partitioner>),
+    /// Serves the hook `fetch-filter`.
+    FetchFilter(Box<dyn FetchFilter>),
+    /// Serves the hook `retention`.
+    Retention(Box<dyn Retention>),
     /// Serves the hook `assignor`.
     Assignor(Box<dyn Assignor>),
+    /// Serves the hook `topic-policy`.
+    TopicPolicy(Box<dyn TopicPolicy>),
 }
 
 impl Hook {
@@ -94,8 +169,13 @@ impl Hook {
     #[must_use]
     pub fn kind(&self) -> HookKind {
         match self {
+            Self::Interceptor(_) => HookKind::Interceptor,
+            Self::OrderingKey(_) => HookKind::OrderingKey,
             Self::Partitioner(_) => HookKind::Partitioner,
+            Self::FetchFilter(_) => HookKind::FetchFilter,
+            Self::Retention(_) => HookKind::Retention,
             Self::Assignor(_) => HookKind::Assignor,
+            Self::TopicPolicy(_) => HookKind::TopicPolicy,
         }
     }
 }

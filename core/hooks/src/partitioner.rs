@@ -2,7 +2,8 @@
 
 use std::num::NonZeroU32;
 
-use crate::{Batch, Failure};
+use crate::verdict::complete;
+use crate::{Batch, Failure, Reads};
 
 /// What a partitioner says of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +23,9 @@ pub trait Partitioner: Send {
     /// can be enforced on clients that choose for themselves.
     fn deterministic(&self) -> bool;
 
+    /// Which columns it reads.
+    fn reads(&self) -> &Reads;
+
     /// Appends one [`Choice`] a record, in the records' order, to `choices` (which is empty), each below `partitions`.
     ///
     /// # Errors
@@ -38,7 +42,7 @@ pub trait Partitioner: Send {
 /// Asks a partitioner, replacing what `choices` held, and checks its answer: as many choices as records, all in range.
 ///
 /// # Errors
-/// The partitioner's own [`Failure`], or [`Failure::Permanent`] for an answer that breaks the rules.
+/// The partitioner's own [`Failure`], or a wrong answer.
 pub fn assign(
     partitioner: &mut dyn Partitioner,
     batch: &Batch<'_>,
@@ -47,17 +51,14 @@ pub fn assign(
 ) -> Result<(), Failure> {
     choices.clear();
     partitioner.partition(batch, partitions, choices)?;
-    if choices.len() != batch.len() {
-        let (given, asked) = (choices.len(), batch.len());
-        return Err(Failure::Permanent(format!("the partitioner answered for {given} of {asked} records")));
-    }
+    complete("partitioner", choices.len(), batch.len())?;
     let wrong = choices.iter().find_map(|choice| match choice {
         Choice::Partition(chosen) if *chosen >= partitions.get() => Some(chosen),
         Choice::Partition(_) | Choice::ClientStands => None,
     });
     match wrong {
         None => Ok(()),
-        Some(chosen) => Err(Failure::Permanent(format!(
+        Some(chosen) => Err(Failure::wrong_answer(format!(
             "the partitioner chose partition {chosen} of topic {}, which has {partitions}",
             batch.topic()
         ))),
@@ -69,7 +70,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::Column;
+    use crate::{Client, Place, Records};
 
     type Answer = Result<Vec<Choice>, Failure>;
 
@@ -78,6 +79,10 @@ mod tests {
     impl Partitioner for Says {
         fn deterministic(&self) -> bool {
             true
+        }
+
+        fn reads(&self) -> &Reads {
+            &Reads::NOTHING
         }
 
         fn partition(&mut self, _: &Batch<'_>, _: NonZeroU32, choices: &mut Vec<Choice>) -> Result<(), Failure> {
@@ -89,11 +94,12 @@ mod tests {
     #[test]
     fn answers_are_checked() {
         use Choice::{ClientStands, Partition};
-        let mut keys = Column::new();
+        let mut records = Records::new(Reads::NOTHING);
         for key in [&b"a"[..], b"b"] {
-            keys.push(Some(key)).unwrap();
+            records.push_key(Some(key), 9).unwrap();
         }
-        let batch = Batch::new("orders", &keys, &[10, 20]);
+        let place = Place { topic: "orders", ..Place::default() };
+        let batch = Batch::new(place, Client::default(), &records, &Reads::NOTHING);
         let short = "the partitioner answered for 1 of 2 records";
         let long = "the partitioner answered for 3 of 2 records";
         let range = "the partitioner chose partition 4 of topic orders, which has 4";

@@ -6,7 +6,6 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use watershed_hooks::{
@@ -75,7 +74,7 @@ fn assignor(name: &str) -> Box<dyn Assignor> {
     let factories = watershed_builtin::factories();
     let factory =
         factories.iter().find(|factory| factory.hook() == HookKind::Assignor && factory.name() == name).unwrap();
-    match factory.create(&Settings::new(), &Environment { random: Arc::new(|| 0) }).unwrap() {
+    match factory.create(&Settings::new(), &Environment::with_random(|| 0)).unwrap() {
         Hook::Assignor(assignor) => assignor,
         other => panic!("{name} is a {}", other.kind()),
     }

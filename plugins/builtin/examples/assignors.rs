@@ -2,7 +2,6 @@
 //! question is written. Questions come in at standard input, each member's partitions go out, in the same form.
 
 use std::io::{self, BufRead, Write};
-use std::sync::Arc;
 
 use watershed_hooks::{
     Assignor, Environment, GroupMember, GroupSpec, GroupTopic, Hook, HookKind, Settings, TopicPartition, assign_group,
@@ -74,7 +73,7 @@ fn assignor(name: &str) -> Result<Box<dyn Assignor>, Error> {
     let factories = watershed_builtin::factories();
     let factory = factories.iter().find(|factory| factory.hook() == HookKind::Assignor && factory.name() == name);
     let factory = factory.ok_or_else(|| format!("there is no assignor {name}"))?;
-    match factory.create(&Settings::new(), &Environment { random: Arc::new(|| 0) })? {
+    match factory.create(&Settings::new(), &Environment::with_random(|| 0))? {
         Hook::Assignor(assignor) => Ok(assignor),
         other => Err(format!("{name} is a {}", other.kind()).into()),
     }

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 use watershed_hooks::{
@@ -17,7 +16,7 @@ const NAMES: [&str; 4] = ["range", "uniform", "round-robin", "sticky"];
 
 fn assignor(name: &str) -> Box<dyn Assignor> {
     let factory = factories().into_iter().find(|factory| factory.name() == name).unwrap();
-    let environment = Environment { random: Arc::new(|| 0) };
+    let environment = Environment::with_random(|| 0);
     match factory.create(&Settings::new(), &environment).unwrap() {
         Hook::Assignor(assignor) => assignor,
         other => panic!("{name} is a {}", other.kind()),

@@ -3,14 +3,15 @@
 use std::num::NonZeroU32;
 
 use watershed_hooks::{
-    Batch, Choice, Environment, Failure, Hook, HookKind, Partitioner, PluginError, PluginFactory, Settings,
+    Batch, Choice, Environment, Failure, Hook, HookKind, Partitioner, PluginError, PluginFactory, Reads, Settings,
+    murmur2,
 };
 
-use super::murmur2;
 use crate::settings;
 
 /// The partitioner `key-hash`: murmur2 of the key, without its sign bit, modulo the number of partitions. A record
-/// without a key (null; the empty key is a key) is left to its sender.
+/// without a key (null; the empty key is a key) is left to its sender. Where the topic has an ordering key, that stands for
+/// the key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KeyHash;
 
@@ -28,13 +29,17 @@ impl Partitioner for KeyHash {
         true
     }
 
+    fn reads(&self) -> &Reads {
+        &Reads::KEYS
+    }
+
     fn partition(
         &mut self,
         batch: &Batch<'_>,
         partitions: NonZeroU32,
         choices: &mut Vec<Choice>,
     ) -> Result<(), Failure> {
-        choices.extend(batch.keys().iter().map(|key| match key {
+        choices.extend(batch.order_keys()?.map(|key| match key {
             Some(key) => Choice::Partition(Self::partition_of(key, partitions)),
             None => Choice::ClientStands,
         }));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use watershed_hooks::{
-    Batch, Choice, Environment, Failure, Hook, HookKind, Partitioner, PluginError, PluginFactory, Settings,
+    Batch, Choice, Environment, Failure, Hook, HookKind, Partitioner, PluginError, PluginFactory, Reads, Settings,
 };
 
 use crate::settings;
@@ -33,6 +33,10 @@ impl std::fmt::Debug for RoundRobin {
 impl Partitioner for RoundRobin {
     fn deterministic(&self) -> bool {
         false
+    }
+
+    fn reads(&self) -> &Reads {
+        &Reads::NOTHING
     }
 
     fn partition(

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use watershed_hooks::{
-    Batch, Choice, Environment, Failure, Hook, HookKind, Partitioner, PluginError, PluginFactory, Settings,
+    Batch, Choice, Environment, Failure, Hook, HookKind, Partitioner, PluginError, PluginFactory, Reads, Settings,
 };
 
 use crate::settings;
@@ -65,6 +65,10 @@ fn draw(last: Option<u32>, partitions: NonZeroU32, random: &mut dyn FnMut() -> u
 impl Partitioner for Sticky {
     fn deterministic(&self) -> bool {
         false
+    }
+
+    fn reads(&self) -> &Reads {
+        &Reads::NOTHING
     }
 
     fn partition(

@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
 use serde_json::json;
-use watershed_hooks::{Batch, Choice, Column, Environment, Hook, Partitioner, PluginFactory, Settings, assign};
+use watershed_hooks::{
+    Batch, Choice, Client, Environment, Hook, Partitioner, Place, PluginFactory, Records, Settings, assign,
+};
 
 use super::{KeyHash, RoundRobin, Sticky, factories, murmur2};
 
@@ -16,11 +17,15 @@ fn n(partitions: u32) -> NonZeroU32 {
 }
 
 fn ask(plugin: &mut dyn Partitioner, topic: &str, records: &[(Option<&[u8]>, u32)], partitions: u32) -> Vec<Choice> {
-    let mut keys = Column::new();
-    records.iter().for_each(|(key, _)| keys.push(*key).unwrap());
-    let sizes: Vec<u32> = records.iter().map(|r| r.1).collect();
+    let reads = plugin.reads().clone();
+    let mut columns = Records::new(reads.clone());
+    for (key, bytes) in records {
+        columns.push_key(*key, (*bytes as usize).saturating_sub(key.map_or(0, <[u8]>::len))).unwrap();
+    }
     let mut choices = Vec::new();
-    assign(plugin, &Batch::new(topic, &keys, &sizes), n(partitions), &mut choices).unwrap();
+    let place = Place { topic, ..Place::default() };
+    let batch = Batch::new(place, Client::default(), &columns, &reads);
+    assign(plugin, &batch, n(partitions), &mut choices).unwrap();
     choices
 }
 
@@ -192,7 +197,7 @@ fn settings(json: serde_json::Value) -> Settings {
 
 fn environment() -> Environment {
     let count = AtomicU32::new(0);
-    Environment { random: Arc::new(move || count.fetch_add(0x5555_5555, Ordering::Relaxed)) }
+    Environment::with_random(move || count.fetch_add(0x5555_5555, Ordering::Relaxed))
 }
 
 fn factory(name: &str) -> Box<dyn PluginFactory> {

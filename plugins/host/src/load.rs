@@ -1,0 +1,60 @@
+//! From a file to a plugin.
+
+use std::path::PathBuf;
+
+use watershed_hooks::{HookKind, PluginError, PluginFactory, Settings};
+
+use crate::{Limits, Manifest};
+
+/// A plugin as the configuration names it.
+#[derive(Clone, Debug)]
+pub struct PluginSource {
+    /// The name by which it is bound.
+    pub name: String,
+    /// Where its file lies, for messages.
+    pub file: PathBuf,
+    /// The file's contents.
+    pub contents: Vec<u8>,
+    /// What an instance may use.
+    pub limits: Limits,
+}
+
+/// A file that is no plugin, or not one that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {reason}", file.display())]
+pub struct LoadError {
+    /// The file, with a line behind it where the engine names one.
+    pub file: PathBuf,
+    /// What is wrong, and what to do.
+    pub reason: String,
+}
+
+/// A plugin that was loaded: what it says of itself, and a factory for each of its hooks.
+pub struct LoadedPlugin {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// A factory for each hook that it serves, all with the name of its [`PluginSource`].
+    pub factories: Vec<Box<dyn PluginFactory>>,
+}
+
+impl LoadedPlugin {
+    /// The hooks that it serves.
+    #[must_use]
+    pub fn hooks(&self) -> Vec<HookKind> {
+        self.factories.iter().map(|factory| factory.hook()).collect()
+    }
+
+    /// Checks its settings, by its schema and then by making an instance of each hook.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self, settings: &Settings) -> Result<(), PluginError> {
+        self.factories.iter().try_for_each(|factory| factory.validate(settings))
+    }
+}
+
+impl std::fmt::Debug for LoadedPlugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadedPlugin").field("manifest", &self.manifest).field("hooks", &self.hooks()).finish()
+    }
+}
