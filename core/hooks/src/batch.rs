@@ -1,80 +1,6 @@
 //! A batch as hooks see it: [`Records`] hold the columns that somebody reads, [`Batch`] is one hook's view of them.
 
-use crate::{Column, ColumnFull, Failure};
-
-/// Which headers a plugin reads.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum HeaderReads {
-    /// None.
-    #[default]
-    None,
-    /// Those with these names.
-    Named(Vec<String>),
-    /// All.
-    All,
-}
-
-impl HeaderReads {
-    fn takes(&self, name: &[u8]) -> bool {
-        match self {
-            Self::None => false,
-            Self::Named(names) => names.iter().any(|known| known.as_bytes() == name),
-            Self::All => true,
-        }
-    }
-}
-
-/// Which columns a plugin reads. Others are not made, and reading one fails.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reads {
-    /// The records' keys.
-    pub keys: bool,
-    /// Their values.
-    pub values: bool,
-    /// Their timestamps.
-    pub timestamps: bool,
-    /// What the hook `ordering-key` said.
-    pub ordering_keys: bool,
-    /// Their headers.
-    pub headers: HeaderReads,
-}
-
-impl Reads {
-    /// Nothing but how many records there are and how large they are.
-    pub const NOTHING: Self =
-        Self { keys: false, values: false, timestamps: false, ordering_keys: false, headers: HeaderReads::None };
-
-    /// Keys, and what stands for them.
-    pub const KEYS: Self = Self { keys: true, ordering_keys: true, ..Self::NOTHING };
-
-    /// What either reads.
-    #[must_use]
-    pub fn and(self, other: &Self) -> Self {
-        let headers = match (self.headers, &other.headers) {
-            (HeaderReads::All, _) | (_, HeaderReads::All) => HeaderReads::All,
-            (headers, HeaderReads::None) => headers,
-            (HeaderReads::None, headers) => headers.clone(),
-            (HeaderReads::Named(mut names), HeaderReads::Named(more)) => {
-                let new: Vec<_> = more.iter().filter(|name| !names.contains(name)).cloned().collect();
-                names.extend(new);
-                HeaderReads::Named(names)
-            }
-        };
-        Self {
-            keys: self.keys || other.keys,
-            values: self.values || other.values,
-            timestamps: self.timestamps || other.timestamps,
-            ordering_keys: self.ordering_keys || other.ordering_keys,
-            headers,
-        }
-    }
-
-    /// Whether a column of the record itself is read.
-    #[must_use]
-    pub fn is_record(&self) -> bool {
-        self.keys || self.values || self.timestamps || self.headers != HeaderReads::None
-    }
-}
+use crate::{Column, ColumnFull, Failure, HeaderReads, Reads, Replacement};
 
 /// Which of several headers of one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,6 +156,38 @@ impl Records {
         self.record_bytes.push(u32::try_from(bytes).map_err(|_| ColumnFull)?);
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Some of these records, in this order, each as it is or replaced.
+    ///
+    /// # Errors
+    /// [`ColumnFull`] where replacements outgrow a column.
+    pub fn pick<'r>(
+        &self,
+        picked: impl Iterator<Item = (usize, Option<&'r Replacement>)>,
+    ) -> Result<Self, ColumnFull> {
+        let mut records = Self::new(self.reads.clone());
+        for (i, replacement) in picked {
+            let value = match replacement.and_then(|new| new.value.as_ref()) {
+                Some(value) => value.as_deref(),
+                None => self.values.get(i),
+            };
+            let timestamp = self.timestamps.get(i).copied().unwrap_or_default();
+            match replacement.and_then(|new| new.headers.as_ref()) {
+                Some(headers) => {
+                    let headers = headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref()));
+                    records.push(self.keys.get(i), value, timestamp, headers)?;
+                }
+                None => records.push(self.keys.get(i), value, timestamp, self.headers.of(i))?,
+            }
+            if replacement.is_none() {
+                // Not every column may be there to count: the size is known all the same.
+                let counted = records.record_bytes.last_mut().expect("one was pushed");
+                records.bytes = records.bytes - *counted as usize + self.record_bytes[i] as usize;
+                *counted = self.record_bytes[i];
+            }
+        }
+        Ok(records)
     }
 
     /// Sets what stands for the records' keys; a record for which it is null keeps its key.
@@ -486,21 +444,5 @@ mod tests {
         }
         records.set_ordering_keys(ordering);
         assert_eq!(orders(&records), [Some(b"k1".to_vec()), Some(b"o".to_vec()), Some(Vec::new())]);
-    }
-
-    #[test]
-    fn the_columns_of_two_plugins_are_those_of_either() {
-        let named = |names: &[&str]| HeaderReads::Named(names.iter().map(|name| (*name).to_owned()).collect());
-        let cases = [
-            (HeaderReads::None, HeaderReads::None, HeaderReads::None),
-            (HeaderReads::None, named(&["a"]), named(&["a"])),
-            (named(&["a", "b"]), named(&["b", "c"]), named(&["a", "b", "c"])),
-            (named(&["a"]), HeaderReads::All, HeaderReads::All),
-        ];
-        for (a, b, both) in cases {
-            let with = |headers| Reads { headers, ..Reads::NOTHING };
-            assert_eq!(with(a.clone()).and(&with(b.clone())), with(both.clone()));
-            assert_eq!(with(b).and(&with(a)).headers == HeaderReads::All, both == HeaderReads::All);
-        }
     }
 }

@@ -25,6 +25,12 @@ pub const PRODUCERS_PER_PARTITION_MAX: usize = 100_000;
 /// The largest number of headers on one record that is still taken apart one by one.
 pub const RECORD_HEADERS_MAX: usize = 1 << 20;
 
+/// How many records a plugin is asked about at once.
+pub const SLICE_RECORDS_MAX: usize = 256;
+
+/// How many bytes the records that a plugin is asked about at once have together, unless it is a single one.
+pub const SLICE_BYTES_MAX: usize = 1 << 20;
+
 /// How many offending records a refused batch names; a batch can hold a million of them.
 pub const RECORD_ISSUES_MAX: usize = 100;
 

@@ -128,7 +128,8 @@ impl NewRecord<'_> {
         varint::len(body as i64) + body
     }
 
-    pub(crate) fn encode(&self, out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32) {
+    /// Appends the record as a batch holds it, its size in front.
+    pub fn encode(&self, out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32) {
         let body = self.body_len(timestamp_delta, offset_delta);
         out.reserve(body + varint::VARINT_BYTES_MAX);
         varint::put(out, body as i64);

@@ -1,0 +1,172 @@
+//! Plugins bound to a topic.
+
+use std::sync::Arc;
+
+use watershed_hooks::{Client, Failure, FaultKind, Hook, HookKind, Reads};
+
+use crate::plugin::{CallError, OnError, Plugin};
+
+/// Whether a binding has effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BindingState {
+    /// What the plugin says holds.
+    #[default]
+    On,
+    /// The plugin is asked, and what it says is counted and has no effect.
+    Shadow,
+}
+
+/// A plugin bound to something.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    plugin: Bound,
+    state: BindingState,
+}
+
+#[derive(Clone, Debug)]
+enum Bound {
+    Loaded(Arc<Plugin>),
+    /// The binding was made when there was such a plugin.
+    Missing {
+        hook: HookKind,
+        name: String,
+    },
+}
+
+impl Binding {
+    /// Binds a plugin.
+    #[must_use]
+    pub fn new(plugin: Arc<Plugin>, state: BindingState) -> Self {
+        Self { plugin: Bound::Loaded(plugin), state }
+    }
+
+    /// A binding to a plugin that is not there any more: it fails, closed.
+    #[must_use]
+    pub fn missing(hook: HookKind, name: impl Into<String>, state: BindingState) -> Self {
+        Self { plugin: Bound::Missing { hook, name: name.into() }, state }
+    }
+
+    /// The name of the plugin.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.plugin {
+            Bound::Loaded(plugin) => plugin.name(),
+            Bound::Missing { name, .. } => name,
+        }
+    }
+
+    /// The plugin, if it is there.
+    #[must_use]
+    pub fn plugin(&self) -> Option<&Arc<Plugin>> {
+        match &self.plugin {
+            Bound::Loaded(plugin) => Some(plugin),
+            Bound::Missing { .. } => None,
+        }
+    }
+
+    /// Whether it has no effect.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        self.state == BindingState::Shadow
+    }
+
+    pub(crate) fn reads(&self) -> &Reads {
+        self.plugin().map_or(&Reads::NOTHING, |plugin| plugin.reads())
+    }
+
+    pub(crate) fn count_verdicts(&self, verdict: &'static str, records: usize) {
+        if let Bound::Loaded(plugin) = &self.plugin {
+            plugin.count_verdicts(verdict, self.is_shadow(), records as u64);
+        }
+    }
+
+    /// Asks the plugin. `Ok(None)`: go on without it, because it is in shadow and failed, or its `on_error` is open.
+    ///
+    /// # Errors
+    /// [`CallError`]: it has no answer, and that has effect.
+    pub fn ask<R>(
+        &self,
+        client: &Client<'_>,
+        records: usize,
+        ask: impl FnOnce(&mut Hook) -> Result<R, Failure>,
+    ) -> Result<Option<R>, CallError> {
+        let answer = match &self.plugin {
+            Bound::Loaded(plugin) => plugin.call(client, records, ask),
+            Bound::Missing { hook, name } => Err(CallError {
+                plugin: name.clone(),
+                hook: *hook,
+                permanent: false,
+                fault: Some(FaultKind::Trap),
+                reason: "it is not loaded; name it under [[plugins]] again, or take it out of the topic's configs"
+                    .to_owned(),
+            }),
+        };
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(_) if self.is_shadow() => Ok(None),
+            Err(error) => match self.plugin() {
+                Some(plugin) if error.fault.is_some() && *plugin.on_error() == OnError::Open => {
+                    plugin.failed_open(&error);
+                    Ok(None)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+/// A hook of another kind than was asked for; the set's keys exclude it.
+pub(crate) fn wrong_hook(hook: &Hook) -> Failure {
+    Failure::wrong_answer(format!("it serves {}", hook.kind()))
+}
+
+/// All plugins bound to a topic.
+#[derive(Clone, Debug, Default)]
+pub struct TopicBindings {
+    /// What records pass before they enter, in this order.
+    pub interceptors: Vec<Binding>,
+    /// What defines their order; asked only where a partitioner is enforced.
+    pub ordering_key: Option<Binding>,
+    /// The partitioner that is enforced.
+    pub enforced: Option<Binding>,
+    /// What records pass before a consumer gets them.
+    pub fetch_filter: Option<Binding>,
+    /// What says how long records stay.
+    pub retention: Option<Binding>,
+}
+
+impl TopicBindings {
+    /// Whether nothing is bound.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.has_admission() && self.fetch_filter.is_none() && self.retention.is_none()
+    }
+
+    /// Whether produced records are looked at.
+    #[must_use]
+    pub fn has_admission(&self) -> bool {
+        !self.interceptors.is_empty() || self.enforced.is_some()
+    }
+
+    fn of_admission(&self) -> impl Iterator<Item = &Binding> {
+        let ordering_key = self.ordering_key.iter().filter(|_| self.enforced.is_some());
+        self.interceptors.iter().chain(ordering_key).chain(&self.enforced)
+    }
+
+    /// Which columns are read of produced records.
+    pub(crate) fn admission_reads(&self) -> Reads {
+        self.of_admission().fold(Reads::NOTHING, |reads, binding| reads.and(binding.reads()))
+    }
+
+    /// Whether looking at produced records takes too long for a thread that serves connections.
+    #[must_use]
+    pub fn is_admission_slow(&self) -> bool {
+        self.of_admission().filter_map(Binding::plugin).any(|plugin| plugin.is_slow())
+    }
+
+    /// Whether looking at fetched records takes too long for a thread that serves connections.
+    #[must_use]
+    pub fn is_fetch_slow(&self) -> bool {
+        self.fetch_filter.iter().filter_map(Binding::plugin).any(|plugin| plugin.is_slow())
+    }
+}
