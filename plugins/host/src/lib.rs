@@ -5,9 +5,12 @@
 //! - [`Watchdog`]: stops a call whose time is over.
 //! - [`helpers`]: the pure functions that plugins may call.
 //! - [`log_line`]: what a plugin may write into the broker's log.
+//! - `conformance`, with the feature of that name: the fixtures that keep hosts from drifting apart.
 //!
 //! Absent: any engine, and what happens when a plugin fails; that is the broker's policy layer.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod helpers;
 mod limits;
 mod load;

@@ -4,6 +4,7 @@
 //! Because the processor time of a thread takes a system call to read, a thread of the watchdog's ticks every millisecond,
 //! and only a call that has seen enough ticks looks at it. While no call is running the thread sleeps.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -60,7 +61,14 @@ impl Watchdog {
     /// Begins to watch a call on this thread.
     #[must_use]
     pub fn begin(&self, budget: Duration) -> Watch<'_> {
-        let shared = &*self.shared;
+        self.begin_detached(budget)
+    }
+
+    /// As [`Watchdog::begin`], for engines whose callbacks cannot borrow: whoever holds the watch keeps the watchdog, too, or
+    /// the call's time never ends.
+    #[must_use]
+    pub fn begin_detached<'a>(&self, budget: Duration) -> Watch<'a> {
+        let shared = Arc::clone(&self.shared);
         shared.begun.fetch_add(1, Ordering::Relaxed);
         // Before `asleep` is read, and the thread sets `asleep` before it reads `running`: one of the two sees the other.
         shared.running.fetch_add(1, Ordering::SeqCst);
@@ -69,7 +77,7 @@ impl Watchdog {
             shared.wake.notify_one();
         }
         let at = shared.ticks.load(Ordering::Relaxed);
-        Watch { shared, budget, deadline: at + ticks(budget), used_before: None, began: at }
+        Watch { shared, budget, deadline: at + ticks(budget), used_before: None, began: at, of: PhantomData }
     }
 }
 
@@ -132,7 +140,8 @@ fn used() -> Duration {
 /// A call that is being watched, on one thread. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Watch<'a> {
-    shared: &'a Shared,
+    shared: Arc<Shared>,
+    of: PhantomData<&'a Watchdog>,
     budget: Duration,
     began: u64,
     deadline: u64,
