@@ -3,14 +3,17 @@
 //! - `server.rs` accepts, `connection.rs` reads requests and writes responses in order, `answers.rs` holds those that overlap,
 //!   `transport.rs` moves the bytes.
 //! - `apis/` has one file per API; `apis/mod.rs` the one `match` that lists them.
-//! - `replica_manager.rs` owns the partitions, `partition.rs` is one of them.
+//! - `replica_manager.rs` owns the partitions, `partition.rs` is one of them, `topic.rs` what they share.
+//! - `reading.rs` is what a consumer reads of a partition.
 //! - `groups/` holds the group coordinators.
+//! - `admission.rs` is what produced batches pass where a topic has plugins.
 //! - `budget.rs` bounds what is in flight, `fetch_session.rs` keeps KIP-227's sessions, `tasks.rs` does the housekeeping.
 //! - `errors.rs` maps domain errors to codes, `metrics.rs` names what is counted.
 //!
 //! Absent: any storage format, any rule about topics and configurations (that is the controller's), any clock but the one
 //! passed in.
 
+mod admission;
 mod answers;
 mod apis;
 mod budget;
@@ -22,10 +25,12 @@ mod groups;
 mod metrics;
 mod network;
 mod partition;
+mod reading;
 mod replica_manager;
 mod server;
 mod status;
 mod tasks;
+mod topic;
 mod transport;
 
 use std::collections::BTreeMap;
@@ -40,6 +45,7 @@ use watershed_controller::{ControllerError, ControllerHandle, CreateTopic};
 use watershed_metadata::configs::{BrokerConfig, ConfigError, GroupSettings};
 use watershed_metadata::{MetadataImage, OFFSETS_TOPIC, Topic};
 use watershed_model::{BrokerId, Clock, ProducerId, TopicId};
+use watershed_policy::{Binding, PluginSet};
 use watershed_protocol::ErrorCode;
 use watershed_storage::{LogStorage, StorageError};
 
@@ -56,6 +62,12 @@ pub use status::{PartitionStatus, TopicStatus};
 
 /// How many auto-creations of one name may fail with "exists already" before it is reported: another connection won.
 const AUTO_CREATE_TRIES: usize = 2;
+
+/// Whom a client is taken for, as long as nobody proves who it is.
+pub(crate) const ANONYMOUS: &str = "User:ANONYMOUS";
+
+/// How many calls of slow plugins run at once, each on a thread of its own.
+const PLUGIN_CALLS_MAX: usize = 8;
 
 /// The part of the budget that requests of other APIs share when they are large.
 const REQUEST_BUDGET_BYTES: usize = 32 * 1024 * 1024;
@@ -102,6 +114,10 @@ pub struct BrokerParts {
     pub storages: BTreeMap<String, Arc<dyn LogStorage>>,
     /// What groups are built from.
     pub groups: GroupParts,
+    /// The plugins.
+    pub plugins: Arc<PluginSet>,
+    /// What says which topics there may be.
+    pub topic_policy: Option<Binding>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness, for ids of sessions and members.
@@ -151,6 +167,9 @@ pub struct Broker {
     /// One auto-creation at a time per broker: many clients ask for the same new topic at once.
     auto_create: tokio::sync::Mutex<()>,
     groups: Groups,
+    plugins: Arc<PluginSet>,
+    topic_policy: Option<Binding>,
+    plugin_calls: tokio::sync::Semaphore,
     metrics: Metrics,
 }
 
@@ -287,6 +306,18 @@ impl Broker {
         Err(ErrorCode::UnknownTopicOrPartition)
     }
 
+    /// Asks plugins on a thread that serves no connections; a bounded number at once.
+    ///
+    /// # Errors
+    /// The question panicked, which native plugins can.
+    pub(crate) async fn on_plugin_pool<R: Send + 'static>(
+        &self,
+        ask: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, String> {
+        let _permit = self.plugin_calls.acquire().await.map_err(|error| error.to_string())?;
+        tokio::task::spawn_blocking(ask).await.map_err(|error| format!("a plugin's call failed: {error}"))
+    }
+
     /// A producer id that nobody has.
     pub(crate) async fn next_producer_id(&self) -> Result<ProducerId, ControllerError> {
         let mut ids = self.producer_ids.lock().await;
@@ -328,7 +359,7 @@ impl RunningBroker {
         let config = parts.config.with_dynamic(own, cluster).map_err(|errors| {
             StartError::Config(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
-        let mut replicas = ReplicaManager::new(parts.node_id, Arc::clone(&parts.clock), parts.storages);
+        let mut replicas = ReplicaManager::new(parts.node_id, Arc::clone(&parts.clock), parts.storages, Arc::clone(&parts.plugins));
         replicas.start(&image, &config).await?;
         let slots = config.settings().fetch_session_slots as usize;
         let broker = Arc::new(Broker {
@@ -349,6 +380,9 @@ impl RunningBroker {
             producer_ids: tokio::sync::Mutex::default(),
             auto_create: tokio::sync::Mutex::default(),
             groups: Groups::new(parts.groups),
+            plugins: parts.plugins,
+            topic_policy: parts.topic_policy,
+            plugin_calls: tokio::sync::Semaphore::new(PLUGIN_CALLS_MAX),
             metrics: Metrics::new(),
         });
         broker.groups.load_all(&broker);

@@ -8,7 +8,8 @@ use watershed_model::{LeaderEpoch, Offset, TopicIdPartition};
 use watershed_protocol::ErrorCode;
 
 use crate::Broker;
-use crate::replica_manager::TopicEntry;
+use crate::admission::Held;
+use crate::topic::TopicEntry;
 
 /// Offsets of a volatile partition are reserved in the metadata in blocks of this many, so that after a restart its
 /// log goes on above every offset it ever gave out.
@@ -20,6 +21,8 @@ pub(crate) struct Partition {
     pub(crate) topic: Arc<TopicEntry>,
     pub(crate) log: Arc<UnifiedLog>,
     leader_epoch: LeaderEpoch,
+    /// Producers that wait for a batch that a plugin refused.
+    pub(crate) held: Held,
     /// For storage that forgets: offsets below this may be given out.
     reserved: Option<Reservation>,
 }
@@ -40,7 +43,7 @@ impl Partition {
     ) -> Self {
         let reserved = reserved
             .map(|until| Reservation { until: AtomicI64::new(until.0), extending: tokio::sync::Mutex::default() });
-        Self { tp, topic, log, leader_epoch, reserved }
+        Self { tp, topic, log, leader_epoch, held: Held::default(), reserved }
     }
 
     /// The epoch of this leadership.

@@ -7,55 +7,25 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use parking_lot::RwLock;
-use tokio::sync::OnceCell;
-use watershed_log::{LogConfig, LogContext, LogError, UnifiedLog};
-use watershed_metadata::configs::{BrokerConfig, TopicConfig};
+use watershed_log::{LogContext, LogError, UnifiedLog};
+use watershed_metadata::configs::BrokerConfig;
 use watershed_metadata::{Change, MetadataDelta, MetadataImage, Topic};
-use watershed_model::record::{Compression, TimestampType};
 use watershed_model::{BrokerId, Clock, LeaderEpoch, TopicId, TopicIdPartition};
+use watershed_policy::PluginSet;
 use watershed_protocol::ErrorCode;
-use watershed_storage::{Damage, FlushMode, LogStorage, StorageError};
+use watershed_storage::{Damage, LogStorage, StorageError};
 
 use crate::errors::log_code;
-use crate::metrics::TopicMetrics;
 use crate::partition::Partition;
+use crate::topic::{Settings, TopicEntry, topic_config};
 
 /// How many partitions are opened at once at start.
 const OPEN_AT_ONCE: usize = 16;
 
 /// How many are closed at once at the end, so that they share the device's flushes.
 const CLOSE_AT_ONCE: usize = 64;
-
-/// A topic that this broker holds partitions of.
-pub(crate) struct TopicEntry {
-    pub(crate) id: TopicId,
-    pub(crate) name: Arc<str>,
-    pub(crate) metrics: TopicMetrics,
-    pub(crate) storage: Arc<dyn LogStorage>,
-    config: ArcSwap<LogConfig>,
-    partitions: RwLock<HashMap<i32, Arc<OnceCell<Arc<Partition>>>>>,
-}
-
-impl TopicEntry {
-    /// The settings of its partitions' logs.
-    pub(crate) fn config(&self) -> Arc<LogConfig> {
-        self.config.load_full()
-    }
-
-    fn slot(&self, partition: i32) -> Arc<OnceCell<Arc<Partition>>> {
-        if let Some(slot) = self.partitions.read().get(&partition) {
-            return Arc::clone(slot);
-        }
-        Arc::clone(self.partitions.write().entry(partition).or_default())
-    }
-
-    fn open_partitions(&self) -> Vec<Arc<Partition>> {
-        self.partitions.read().values().filter_map(|slot| slot.get().cloned()).collect()
-    }
-}
 
 /// Where partitions live and how they are found.
 pub(crate) struct ReplicaManager {
@@ -66,6 +36,9 @@ pub(crate) struct ReplicaManager {
     /// Topics whose data was found at start, by the storage that has it: it stays there whatever the settings say.
     found: HashMap<TopicId, String>,
     topics: RwLock<HashMap<TopicId, Arc<TopicEntry>>>,
+    plugins: Arc<PluginSet>,
+    /// Topics that grew while the broker ran: their number of partitions before, and when.
+    grown: RwLock<HashMap<TopicId, (u32, Duration)>>,
 }
 
 impl ReplicaManager {
@@ -73,9 +46,17 @@ impl ReplicaManager {
         node_id: BrokerId,
         clock: Arc<dyn Clock>,
         storages: BTreeMap<String, Arc<dyn LogStorage>>,
+        plugins: Arc<PluginSet>,
     ) -> Self {
         let context = LogContext { clock: Arc::clone(&clock) };
-        Self { node_id, clock, storages, context, found: HashMap::new(), topics: RwLock::default() }
+        let (topics, grown) = (RwLock::default(), RwLock::default());
+        Self { node_id, clock, storages, plugins, context, found: HashMap::new(), topics, grown }
+    }
+
+    /// How many partitions a topic had until partitions were added, and how long ago that was.
+    pub(crate) fn growth(&self, topic: TopicId) -> Option<(u32, Duration)> {
+        let (before, at) = self.grown.read().get(&topic).copied()?;
+        Some((before, self.clock.elapsed().saturating_sub(at)))
     }
 
     /// The backends by name.
@@ -168,9 +149,7 @@ impl ReplicaManager {
 
     /// The partition if it is open: the quick way.
     pub(crate) fn open_partition(&self, topic: TopicId, partition: i32) -> Option<Arc<Partition>> {
-        let topics = self.topics.read();
-        let slots = topics.get(&topic)?.partitions.read();
-        slots.get(&partition)?.get().cloned()
+        self.topics.read().get(&topic)?.open_partition(partition)
     }
 
     /// Every open partition.
@@ -197,16 +176,8 @@ impl ReplicaManager {
         };
         let storage = self.storages.get(&name).cloned().ok_or_else(missing)?;
         let mut topics = self.topics.write();
-        let entry = topics.entry(topic.id()).or_insert_with(|| {
-            Arc::new(TopicEntry {
-                id: topic.id(),
-                name: Arc::clone(topic.name()),
-                metrics: TopicMetrics::new(topic.name()),
-                storage,
-                config: ArcSwap::from_pointee(log_config(&topic_config(topic, config), config)),
-                partitions: RwLock::default(),
-            })
-        });
+        let settings = Settings { broker: config, plugins: &self.plugins };
+        let entry = topics.entry(topic.id()).or_insert_with(|| Arc::new(TopicEntry::new(topic, storage, settings)));
         Ok(Arc::clone(entry))
     }
 
@@ -250,8 +221,11 @@ impl ReplicaManager {
                 Change::TopicDeleted { topic, name, partitions } => self.delete(*topic, name, *partitions),
                 Change::TopicConfigs(topic) => self.reconfigure(&delta.image, config, Some(*topic)),
                 Change::BrokerConfigs(_) | Change::Everything => self.reconfigure(&delta.image, config, None),
+                Change::PartitionsAdded { topic, first } => {
+                    let before = u32::try_from(*first).unwrap_or(0);
+                    self.grown.write().insert(*topic, (before, self.clock.elapsed()));
+                }
                 Change::TopicCreated(_)
-                | Change::PartitionsAdded { .. }
                 | Change::GroupConfigs(_)
                 | Change::BrokerRegistered(_)
                 | Change::BrokerStarted(_)
@@ -267,6 +241,7 @@ impl ReplicaManager {
     /// over is removed by the next start, which finds it without a topic. Calling it again is harmless.
     pub(crate) fn delete(&self, topic: TopicId, name: &Arc<str>, partitions: i32) {
         let entry = self.topics.write().remove(&topic);
+        self.grown.write().remove(&topic);
         for partition in entry.iter().flat_map(|entry| entry.open_partitions()) {
             partition.log.abandon();
         }
@@ -290,11 +265,7 @@ impl ReplicaManager {
         };
         for entry in entries {
             let Some(topic) = image.topic_by_id(&entry.id) else { continue };
-            let new = log_config(&topic_config(topic, config), config);
-            for partition in entry.open_partitions() {
-                partition.log.configure(new.clone());
-            }
-            entry.config.store(Arc::new(new));
+            entry.reconfigure(topic, Settings { broker: config, plugins: &self.plugins });
         }
     }
 
@@ -326,61 +297,6 @@ fn report(topic: &str, partition: i32, damage: &Damage) {
     }
 }
 
-/// The backend of topics that do not choose one.
-pub(crate) fn default_storage(config: &BrokerConfig) -> String {
-    let plain = TopicConfig::resolve(config, &BTreeMap::new());
-    plain.expect("the defaults were checked at start").storage.to_string()
-}
-
-/// A topic's configuration; a stored value that cannot be read any more falls back to the defaults, with a warning.
-pub(crate) fn topic_config(topic: &Topic, config: &BrokerConfig) -> TopicConfig {
-    TopicConfig::resolve(config, topic.configs()).unwrap_or_else(|error| {
-        tracing::warn!(topic = %topic.name(), %error, "a stored topic config cannot be read; the defaults apply");
-        TopicConfig::resolve(config, &BTreeMap::new()).expect("the defaults were checked at start")
-    })
-}
-
-fn signed(ms: u64) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX)
-}
-
-fn log_config(topic: &TopicConfig, broker: &BrokerConfig) -> LogConfig {
-    use watershed_log::{CleanupPolicy, CompressionPolicy};
-    use watershed_metadata::configs::{CompressionType as Wanted, Flush, TimestampType as Stamp};
-    let compression = match topic.compression_type {
-        Wanted::Producer => CompressionPolicy::Producer,
-        Wanted::Uncompressed => CompressionPolicy::Codec(Compression::None, None),
-        Wanted::Gzip(level) => CompressionPolicy::Codec(Compression::Gzip, Some(level).filter(|level| *level >= 0)),
-        Wanted::Snappy => CompressionPolicy::Codec(Compression::Snappy, None),
-        Wanted::Lz4(level) => CompressionPolicy::Codec(Compression::Lz4, Some(level)),
-        Wanted::Zstd(level) => CompressionPolicy::Codec(Compression::Zstd, Some(level)),
-    };
-    LogConfig {
-        segment_bytes: topic.segment_bytes,
-        segment_ms: signed(topic.segment_ms),
-        segment_jitter_ms: signed(topic.segment_jitter_ms),
-        retention_ms: topic.retention_ms.map(signed),
-        retention_bytes: topic.retention_bytes,
-        cleanup: CleanupPolicy { delete: topic.cleanup_policy.delete, compact: topic.cleanup_policy.compact },
-        max_compaction_lag_ms: signed(topic.max_compaction_lag_ms),
-        max_message_bytes: topic.max_message_bytes,
-        compression,
-        timestamp_type: match topic.message_timestamp_type {
-            Stamp::CreateTime => TimestampType::CreateTime,
-            Stamp::LogAppendTime => TimestampType::LogAppendTime,
-        },
-        timestamp_before_max_ms: signed(topic.message_timestamp_before_max_ms),
-        timestamp_after_max_ms: signed(topic.message_timestamp_after_max_ms),
-        index_interval_bytes: topic.index_interval_bytes,
-        flush: match topic.flush {
-            Flush::Sync => FlushMode::Sync,
-            Flush::Relaxed => FlushMode::Relaxed,
-        },
-        delete_delay: Duration::from_millis(topic.file_delete_delay_ms),
-        producer_id_expiration_ms: signed(broker.settings().producer_id_expiration_ms),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -404,7 +320,7 @@ mod tests {
         let found = image.topic_by_id(&topic).unwrap();
         for (name, code) in [("memory", Some(ErrorCode::KafkaStorageError)), ("disk", None)] {
             let storages = BTreeMap::from([(name.to_owned(), Arc::clone(&memory))]);
-            let replicas = ReplicaManager::new(node, Arc::clone(&clock), storages);
+            let replicas = ReplicaManager::new(node, Arc::clone(&clock), storages, Arc::default());
             assert_eq!(replicas.partition(&image, &config, found, 0).await.err(), code, "the topic is stored on disk");
         }
     }

@@ -6,7 +6,7 @@ use watershed_storage::PlaceHealth;
 
 use crate::Broker;
 use crate::metrics::{sample_partition, sample_place};
-use crate::replica_manager::topic_config;
+use crate::topic::topic_config;
 
 /// A topic.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! Plugins bound to a topic.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use watershed_hooks::{Client, Failure, FaultKind, Hook, HookKind, Reads};
 
@@ -129,6 +130,8 @@ pub struct TopicBindings {
     pub ordering_key: Option<Binding>,
     /// The partitioner that is enforced.
     pub enforced: Option<Binding>,
+    /// How long after partitions were added records are accepted where they belonged before.
+    pub enforce_grace: Duration,
     /// What records pass before a consumer gets them.
     pub fetch_filter: Option<Binding>,
     /// What says how long records stay.

@@ -151,7 +151,7 @@ fn keep_storage(call: &Call<'_>, target: &ConfigTarget, wanted: Option<Option<&s
     let next = match wanted {
         Some(wanted) => wanted.to_owned(),
         None if own.is_none() => return Ok(()),
-        None => crate::replica_manager::default_storage(&config),
+        None => crate::topic::default_storage(&config),
     };
     if next == holds {
         return Ok(());

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use watershed_log::{Bound, Listener, Reached};
 use watershed_metadata::MetadataImage;
-use watershed_model::{BrokerId, LeaderEpoch, Offset, Piece};
+use watershed_model::{BrokerId, LeaderEpoch, Offset};
 use watershed_protocol::messages::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
@@ -19,10 +19,10 @@ use watershed_protocol::{ErrorCode, Records};
 
 use super::{Call, is_isolation_level};
 use crate::Broker;
-use crate::errors::{log_code, read_code};
 use crate::fetch_session::{FetchKey, Found, Wanted};
 use crate::metrics::count_error;
 use crate::partition::Partition;
+use crate::reading::{self, Wish};
 
 /// The first version that names topics by id.
 const IDS_SINCE: i16 = 13;
@@ -102,6 +102,16 @@ struct Answer {
     partition: Option<Arc<Partition>>,
     /// What the reader may read up to: beyond it there is something new.
     upto: Offset,
+    /// There are batches, and none of them holds a record.
+    recordless: bool,
+}
+
+/// What was read of one partition.
+struct Read {
+    data: PartitionData,
+    partition: Arc<Partition>,
+    upto: Offset,
+    recordless: bool,
 }
 
 impl Answer {
@@ -161,7 +171,9 @@ impl<'a> Poll<'a> {
         let deadline = Instant::now() + self.max_wait;
         loop {
             let answers = self.read_all().await;
-            let bytes: usize = answers.iter().map(|answer| answer.data.records.len()).sum();
+            // Batches without records are not what a reader waits for; they are sent when it waits no longer.
+            let with_records = answers.iter().filter(|answer| !answer.recordless);
+            let bytes: usize = with_records.map(|answer| answer.data.records.len()).sum();
             let enough = bytes >= self.min_bytes || self.max_wait.is_zero() || answers.is_empty();
             let eventful =
                 answers.iter().any(|answer| answer.data.error_code != 0 || answer.data.diverging_epoch.epoch >= 0);
@@ -194,15 +206,22 @@ impl<'a> Poll<'a> {
         let mut answers = Vec::with_capacity(self.wanted.len());
         for (key, wanted) in &self.wanted {
             let answer = match self.read(&image, key, wanted, room, min_one).await {
-                Ok((data, partition, upto)) => {
+                Ok(Read { data, partition, upto, recordless }) => {
                     let bytes = data.records.len();
                     min_one &= bytes == 0;
                     room = room.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
-                    Answer { key: key.clone(), wanted: *wanted, data, partition: Some(partition), upto }
+                    Answer { key: key.clone(), wanted: *wanted, data, partition: Some(partition), upto, recordless }
                 }
                 Err(code) => {
                     let data = self.refused(key.partition, code);
-                    Answer { key: key.clone(), wanted: *wanted, data, partition: None, upto: Offset(0) }
+                    Answer {
+                        key: key.clone(),
+                        wanted: *wanted,
+                        data,
+                        partition: None,
+                        upto: Offset(0),
+                        recordless: false,
+                    }
                 }
             };
             answers.push(answer);
@@ -234,7 +253,7 @@ impl<'a> Poll<'a> {
         wanted: &Wanted,
         room: u32,
         min_one: bool,
-    ) -> Result<(PartitionData, Arc<Partition>, Offset), ErrorCode> {
+    ) -> Result<Read, ErrorCode> {
         let topic = Broker::find_topic(image, self.call.version >= IDS_SINCE, key.topic_id, &key.topic)?;
         if key.partition < 0 || key.partition >= topic.partition_count() {
             return Err(ErrorCode::UnknownTopicOrPartition);
@@ -248,36 +267,25 @@ impl<'a> Poll<'a> {
         if let Some(diverging) = diverging(&partition, wanted)? {
             let data = PartitionData { diverging_epoch: diverging, ..self.marks(&partition) };
             let upto = partition.log.high_watermark();
-            return Ok((data, partition, upto));
+            return Ok(Read { data, partition, upto, recordless: false });
         }
         let max = u32::try_from(wanted.max_bytes).unwrap_or(0).min(room);
-        let (log_start, high_watermark, last_stable, upto, pieces) = {
-            let read = partition.log.read(Offset(wanted.fetch_offset), self.bound, max, min_one);
-            let read = read.map_err(|error| log_code(&error))?;
-            let (start, high, stable, upto) = (read.log_start, read.high_watermark, read.last_stable, read.upto);
-            let pieces: Vec<Piece> = if max == 0 && !min_one {
-                Vec::new()
-            } else {
-                read.pieces().await.map_err(|error| {
-                    tracing::warn!(topic = %topic.name(), partition = key.partition, %error, "a read failed");
-                    read_code(&error)
-                })?
-            };
-            (start, high, stable, upto, pieces)
-        };
-        let records = Records::from(pieces);
+        let wish = Wish { from: Offset(wanted.fetch_offset), bound: self.bound, bytes_max: max, min_one };
+        let found = reading::read(self.call.broker, &self.call.hook_client(), &partition, wish).await?;
+        let (upto, recordless) = (found.upto, found.recordless);
+        let records = Records::from(found.pieces);
         partition.topic.metrics.bytes_out.increment(records.len() as u64);
         let data = PartitionData {
             partition_index: key.partition,
-            high_watermark: high_watermark.0,
-            last_stable_offset: last_stable.0,
-            log_start_offset: log_start.0,
+            high_watermark: found.high_watermark.0,
+            last_stable_offset: found.last_stable.0,
+            log_start_offset: found.log_start.0,
             // No transaction was ever aborted here; read_committed clients want the list, others none.
             aborted_transactions: (self.bound == Bound::LastStable).then(Vec::new),
             records,
             ..PartitionData::default()
         };
-        Ok((data, partition, upto))
+        Ok(Read { data, partition, upto, recordless })
     }
 
     fn marks(&self, partition: &Partition) -> PartitionData {

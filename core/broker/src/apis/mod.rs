@@ -86,6 +86,16 @@ impl Client {
         &self.id
     }
 
+    /// The listener that it came through.
+    pub(crate) fn listener(&self) -> usize {
+        self.listener
+    }
+
+    /// Its address, as Kafka shows it: `/127.0.0.1`.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Its library's name and version (KIP-511), empty if it did not say.
     pub(crate) fn software(&self) -> &str {
         &self.software
@@ -115,6 +125,16 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// The client, as plugins see it.
+    pub(crate) fn hook_client(&self) -> watershed_hooks::Client<'_> {
+        watershed_hooks::Client {
+            principal: crate::ANONYMOUS,
+            client_id: self.client_id,
+            listener: self.broker.listener_name(self.listener),
+            host: self.client_host,
+        }
+    }
+
     /// The address of a broker on the listener this request came in on.
     pub(crate) fn endpoint(&self, broker: BrokerId) -> Option<(String, i32)> {
         self.broker.endpoint(self.listener, broker)

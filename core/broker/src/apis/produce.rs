@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
-use watershed_log::{AppendTicket, LogError, Origin, validate};
+use watershed_log::{AppendTicket, Appended, LogError, Origin, validate};
 use watershed_metadata::MetadataImage;
 use watershed_model::record::BatchHeader;
 use watershed_model::{Piece, TopicId};
@@ -21,6 +21,7 @@ use watershed_protocol::{ErrorCode, Message, RecordBytes, RequestHeader, StrByte
 
 use super::{Client, is_internal};
 use crate::Broker;
+use crate::admission::{LATER, Passed, Refused, pass};
 use crate::budget::Share;
 use crate::connection::Close;
 use crate::errors::{log_code, storage_code};
@@ -172,7 +173,7 @@ pub(super) async fn start(
             let index = data.index;
             let placed = match refusal {
                 Some(code) => Placed { response: refused(index, code, None), ticket: None },
-                None => append(broker, &image, version, (&name, topic_id), data).await,
+                None => append(broker, &image, client, version, (&name, topic_id), data).await,
             };
             if placed.response.error_code != 0 {
                 let reason = placed.response.error_message.clone();
@@ -223,6 +224,7 @@ fn refused(index: i32, code: ErrorCode, error_message: Option<String>) -> Partit
 async fn append(
     broker: &Arc<Broker>,
     image: &Arc<MetadataImage>,
+    client: &Client,
     version: i16,
     (name, topic_id): (&StrBytes, TopicId),
     data: PartitionProduceData,
@@ -239,9 +241,11 @@ async fn append(
     {
         return fail(storage_code(&error), Some(error.to_string()));
     }
-    match append_to(broker, &partition, version, data.records.map(RecordBytes::into_bytes)).await {
+    let records = data.records.map(RecordBytes::into_bytes);
+    match append_to(broker, image, client, &partition, version, records).await {
         Ok(placed) => placed,
         Err(Failure::Code(code)) => fail(code, None),
+        Err(Failure::Later(message)) => fail(LATER, Some(message)),
         Err(Failure::Log(error)) => {
             let mut response = refused(index, log_code(&error), Some(error.to_string()));
             if names_log_start(&error, version) {
@@ -274,6 +278,7 @@ fn names_log_start(error: &LogError, version: i16) -> bool {
 
 enum Failure {
     Code(ErrorCode),
+    Later(String),
     Log(LogError),
 }
 
@@ -302,20 +307,35 @@ async fn find(
 
 async fn append_to(
     broker: &Arc<Broker>,
+    image: &Arc<MetadataImage>,
+    client: &Client,
     partition: &Arc<Partition>,
     version: i16,
     records: Option<Bytes>,
 ) -> Result<Placed, Failure> {
     let config = partition.topic.config();
     let origin = Origin::Client { produce_version: version };
-    let batch = validate(records.unwrap_or_default(), &config, origin, broker.clock().now())?;
+    let mut batch = validate(records.unwrap_or_default(), &config, origin, broker.clock().now())?;
+    if let Some(bindings) = partition.topic.bindings().filter(|bindings| bindings.has_admission()) {
+        match pass(broker, image, partition, client, bindings, batch).await {
+            Ok(Passed::Batch(passed)) => batch = passed,
+            Ok(Passed::Duplicate(appended)) => return Ok(placed(partition, appended)),
+            Err(Refused::Log(error)) => return Err(error.into()),
+            Err(Refused::Later(message)) => return Err(Failure::Later(message)),
+        }
+    }
     let (bytes, count) = (u64::from(batch.header.total_bytes), batch.header.record_count);
-    partition.reserve(broker, i64::from(count)).await.map_err(Failure::Code)?;
+    let offsets = i64::from(batch.header.last_offset_delta) + 1;
+    partition.reserve(broker, offsets).await.map_err(Failure::Code)?;
     let appended = partition.log.append_as_leader(batch, partition.leader_epoch())?;
     if !appended.duplicate {
         partition.topic.metrics.bytes_in.increment(bytes);
         partition.topic.metrics.records_in.increment(u64::try_from(count).unwrap_or(0));
     }
+    Ok(placed(partition, appended))
+}
+
+fn placed(partition: &Partition, appended: Appended) -> Placed {
     let response = PartitionProduceResponse {
         index: partition.tp.partition,
         error_code: ErrorCode::None.into(),
@@ -324,7 +344,7 @@ async fn append_to(
         log_start_offset: appended.log_start_offset.0,
         ..PartitionProduceResponse::default()
     };
-    Ok(Placed { response, ticket: Some(appended.ticket) })
+    Placed { response, ticket: Some(appended.ticket) }
 }
 
 /// Tells a client that asked the wrong broker who leads.

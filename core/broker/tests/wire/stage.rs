@@ -126,6 +126,8 @@ impl Stage {
             limits,
             storages,
             groups: GroupParts::default(),
+            plugins: Arc::default(),
+            topic_policy: None,
             clock,
             random: Arc::new(random),
         })

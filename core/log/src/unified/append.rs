@@ -16,7 +16,7 @@ use watershed_storage::{Frame, FrameMeta, StorageError, Ticket};
 use super::{Active, State, UnifiedLog};
 use crate::marks::{Mark, Passed};
 use crate::producers::{Admission, BatchMeta, TransactionGuard};
-use crate::{LogConfig, LogError, ValidatedBatch};
+use crate::{LogConfig, LogError, Origin, ValidatedBatch};
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -145,6 +145,27 @@ impl UnifiedLog {
             log_start_offset: self.start(),
             duplicate: false,
             ticket,
+        })
+    }
+
+    /// What [`UnifiedLog::append_as_leader`] would say of a batch by its producer and sequence alone: that it is there already,
+    /// or (`None`) that nothing speaks against it now.
+    ///
+    /// # Errors
+    /// As [`UnifiedLog::append_as_leader`].
+    pub fn find_duplicate(
+        &self,
+        header: &BatchHeader,
+        origin: Origin,
+        epoch: LeaderEpoch,
+    ) -> Result<Option<Appended>, LogError> {
+        let state = self.state.lock();
+        self.check_open(&state, epoch)?;
+        let admission = state.producers.check(header, origin, TransactionGuard::default())?;
+        drop(state);
+        Ok(match admission {
+            Admission::Duplicate(original) => Some(self.duplicate(original)),
+            Admission::Append => None,
         })
     }
 

@@ -9,6 +9,7 @@ use super::broker_table::{broker_config_def, broker_config_defs};
 use super::def::{ConfigDef, Rule, Unit};
 use super::error::{ConfigError, nearest};
 use super::group_settings::GroupSettings;
+use super::plugins::{self, KnownPlugins};
 use super::value::Value;
 
 /// The storage backends of a broker that was not told otherwise.
@@ -24,12 +25,18 @@ pub struct Parts {
     pub storages: Vec<String>,
     /// Assignors of consumer groups, which `group.consumer.assignors` names.
     pub assignors: Vec<String>,
+    /// Plugins for the hooks of topics; `None`: they are not loaded yet, and every name passes.
+    pub plugins: Option<KnownPlugins>,
 }
 
 impl Default for Parts {
     fn default() -> Self {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Self { storages: owned(&STORAGES_BUILT_IN), assignors: owned(&ASSIGNORS_BUILT_IN) }
+        Self {
+            storages: owned(&STORAGES_BUILT_IN),
+            assignors: owned(&ASSIGNORS_BUILT_IN),
+            plugins: Some(KnownPlugins::new()),
+        }
     }
 }
 
@@ -255,6 +262,9 @@ pub(super) fn check_parts(def: &'static ConfigDef, value: &str, parts: &Parts) -
     let (kind, known) = match def.rule {
         Rule::Storage => ("storage backends", &parts.storages),
         Rule::Assignors => ("assignors", &parts.assignors),
+        Rule::Plugin(hook) | Rule::Plugins(hook) => {
+            return plugins::check_names(def.name, hook, value, parts.plugins.as_ref());
+        }
         _ => return Ok(()),
     };
     let is_known = |name: &str| known.iter().any(|part| part == name);

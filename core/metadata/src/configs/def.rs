@@ -65,6 +65,10 @@ pub enum Rule {
     Storage,
     /// Names of assignors that this broker has, at least one and none twice.
     Assignors,
+    /// A plugin of this broker that serves this hook, a state behind the name (see [`PluginBinding`](super::PluginBinding)).
+    Plugin(&'static str),
+    /// Plugins of this broker that serve this hook, none twice.
+    Plugins(&'static str),
 }
 
 impl Rule {
@@ -80,6 +84,10 @@ impl Rule {
             Self::ListOf(names) => format!("a list of {}", names.join(", ")),
             Self::Storage => "a storage backend of this broker".to_owned(),
             Self::Assignors => "a list of assignors of this broker".to_owned(),
+            Self::Plugin(hook) => format!("a plugin for the hook {hook}, with :on, :shadow or :off behind its name"),
+            Self::Plugins(hook) => {
+                format!("a list of plugins for the hook {hook}, each with :on, :shadow or :off behind its name")
+            }
         }
     }
 }

@@ -9,7 +9,7 @@
 //! Kafka's: the topic's own config, then this broker's dynamic config, then the cluster-wide dynamic default, then
 //! the file, then the built-in default (KIP-226).
 //!
-//! Next: `topic.rs` for [`TopicConfig`], `broker.rs` for [`BrokerConfig`], `group.rs` for [`GroupConfig`], `group_rules.rs` for the operator's rules, `describe.rs` for what DescribeConfigs
+//! Next: `topic.rs` for [`TopicConfig`], `broker.rs` for [`BrokerConfig`], `group.rs` for [`GroupConfig`], `group_rules.rs` for the operator's rules, `plugins.rs` for the plugins of topics, `describe.rs` for what DescribeConfigs
 //! answers, `topic_table.rs`, `broker_table.rs` and `group_table.rs` for the tables.
 
 mod broker;
@@ -22,6 +22,7 @@ mod group_rules;
 mod group_settings;
 mod group_table;
 mod internal;
+mod plugins;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -42,8 +43,12 @@ pub use group::{GroupConfig, group_config_def, group_config_defs, validate_group
 pub use group_rules::{Assignment, GroupPattern, GroupPatternError, GroupRule, GroupRules};
 pub use group_settings::{GroupSettings, MigrationPolicy};
 pub use internal::internal_topic_configs;
+pub use plugins::{BindingState, KnownPlugins, PartitionerMode, PluginBinding, PluginFacts, TopicPlugins, hook};
 pub use topic::{
     CleanupPolicy, CompressionType, Flush, TimestampType, TopicConfig, topic_value, validate_topic, validate_topic_all,
 };
-pub use topic_table::{FLUSH_CONFIG, STORAGE_CONFIG, topic_config_def, topic_config_defs};
+pub use topic_table::{
+    FETCH_FILTER_CONFIG, FLUSH_CONFIG, INTERCEPTORS_CONFIG, ORDERING_KEY_CONFIG, PARTITIONER_CONFIG,
+    PARTITIONER_MODE_CONFIG, RETENTION_POLICY_CONFIG, STORAGE_CONFIG, topic_config_def, topic_config_defs,
+};
 pub use value::Value;

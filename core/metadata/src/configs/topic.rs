@@ -7,7 +7,12 @@ use std::sync::Arc;
 
 use super::broker::{BrokerConfig, check_parts};
 use super::error::{ConfigError, nearest};
-use super::topic_table::{FLUSH_CONFIG, STORAGE_CONFIG, topic_config_def, topic_config_defs};
+use super::plugins::{self, PartitionerMode, PluginBinding, TopicPlugins};
+use super::topic_table::{
+    ENFORCE_GRACE_CONFIG, FETCH_FILTER_CONFIG, FLUSH_CONFIG, INTERCEPTORS_CONFIG, ORDERING_KEY_CONFIG,
+    PARTITIONER_CONFIG, PARTITIONER_MODE_CONFIG, RETENTION_POLICY_CONFIG, STORAGE_CONFIG, topic_config_def,
+    topic_config_defs,
+};
 use super::value::Value;
 
 /// What becomes of old records (`cleanup.policy`). Neither: everything stays.
@@ -105,6 +110,8 @@ pub struct TopicConfig {
     pub storage: Arc<str>,
     /// `watershed.flush`.
     pub flush: Flush,
+    /// The plugins.
+    pub plugins: TopicPlugins,
 }
 
 impl TopicConfig {
@@ -154,6 +161,22 @@ impl TopicConfig {
                 "relaxed" => Flush::Relaxed,
                 _ => Flush::Sync,
             },
+            plugins: TopicPlugins {
+                interceptors: read
+                    .list(INTERCEPTORS_CONFIG)?
+                    .iter()
+                    .filter_map(|text| PluginBinding::parse(text))
+                    .collect(),
+                ordering_key: read.plugin(ORDERING_KEY_CONFIG)?,
+                partitioner: read.plugin(PARTITIONER_CONFIG)?,
+                partitioner_mode: match read.text(PARTITIONER_MODE_CONFIG)?.as_str() {
+                    "enforce" => PartitionerMode::Enforce,
+                    _ => PartitionerMode::Client,
+                },
+                enforce_grace_ms: read.time(ENFORCE_GRACE_CONFIG)?,
+                fetch_filter: read.plugin(FETCH_FILTER_CONFIG)?,
+                retention_policy: read.plugin(RETENTION_POLICY_CONFIG)?,
+            },
         })
     }
 
@@ -202,6 +225,10 @@ impl Reader<'_> {
 
     fn text(&self, name: &str) -> Result<String, ConfigError> {
         Ok(self.value(name)?.map(|value| value.to_string()).unwrap_or_default())
+    }
+
+    fn plugin(&self, name: &str) -> Result<Option<PluginBinding>, ConfigError> {
+        Ok(PluginBinding::parse(&self.text(name)?))
     }
 
     fn list(&self, name: &str) -> Result<Vec<String>, ConfigError> {
@@ -280,5 +307,6 @@ pub fn validate_topic_all(broker: &BrokerConfig, overrides: &BTreeMap<String, St
             problem: format!("{} is larger than {}", config.min_compaction_lag_ms, config.max_compaction_lag_ms),
         });
     }
+    plugins::check_together(broker, &config, &mut errors);
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }

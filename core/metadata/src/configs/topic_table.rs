@@ -2,11 +2,27 @@
 
 use super::def::ConfigKind::{Boolean, Double, Int, List, Long, String};
 use super::def::{ConfigDef, Rule, hours, minutes, same};
+use super::plugins::hook;
 
 /// Where the topic's records live.
 pub const STORAGE_CONFIG: &str = "watershed.storage";
 /// When a record of a topic on disk counts as written.
 pub const FLUSH_CONFIG: &str = "watershed.flush";
+
+/// What records pass before they enter.
+pub const INTERCEPTORS_CONFIG: &str = "watershed.interceptors";
+/// What defines a record's order.
+pub const ORDERING_KEY_CONFIG: &str = "watershed.ordering.key";
+/// Which partition a record belongs to.
+pub const PARTITIONER_CONFIG: &str = "watershed.partitioner";
+/// What the partitioner is for.
+pub const PARTITIONER_MODE_CONFIG: &str = "watershed.partitioner.mode";
+/// How long clients may go by an old number of partitions.
+pub(super) const ENFORCE_GRACE_CONFIG: &str = "watershed.enforce.grace.ms";
+/// What records pass before a consumer gets them.
+pub const FETCH_FILTER_CONFIG: &str = "watershed.fetch.filter";
+/// What says how long records stay.
+pub const RETENTION_POLICY_CONFIG: &str = "watershed.retention.policy";
 
 pub(super) const LONG_MAX: &str = "9223372036854775807";
 pub(super) const CODECS: Rule = Rule::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]);
@@ -331,6 +347,70 @@ static TOPIC_CONFIGS: &[ConfigDef] = &[
          relaxed (the operating system has it, a crash of the process does not lose it).",
     )
     .from(&[same(FLUSH_CONFIG)])
+    .ours(),
+    ConfigDef::new(
+        INTERCEPTORS_CONFIG,
+        List,
+        "",
+        Rule::Plugins(hook::INTERCEPTOR),
+        "The plugins that produced records pass before they are appended, in this order. A name may have a state \
+         behind it: name:shadow (asked and counted, without effect) or name:off.",
+    )
+    .ours(),
+    ConfigDef::new(
+        ORDERING_KEY_CONFIG,
+        String,
+        "",
+        Rule::Plugin(hook::ORDERING_KEY),
+        "The plugin that says which bytes define a record's order, in place of its key; the partitioner goes by them.",
+    )
+    .null()
+    .ours(),
+    ConfigDef::new(
+        PARTITIONER_CONFIG,
+        String,
+        "",
+        Rule::Plugin(hook::PARTITIONER),
+        "The partitioner of the topic, built in or a plugin; watershed.partitioner.mode says what it is for.",
+    )
+    .null()
+    .ours(),
+    ConfigDef::new(
+        PARTITIONER_MODE_CONFIG,
+        String,
+        "client",
+        Rule::OneOf(&["client", "enforce"]),
+        "client: the partition that the client chose stands, and the partitioner is advice. enforce: a record in \
+         another partition than the partitioner says is refused (INVALID_RECORD); in shadow it is only counted.",
+    )
+    .ours(),
+    ConfigDef::new(
+        ENFORCE_GRACE_CONFIG,
+        Long,
+        "600000",
+        Rule::AtLeast(0),
+        "How long after partitions were added a record is accepted where it belonged before, in milliseconds: clients \
+         learn of new partitions when they refresh their metadata.",
+    )
+    .ours(),
+    ConfigDef::new(
+        FETCH_FILTER_CONFIG,
+        String,
+        "",
+        Rule::Plugin(hook::FETCH_FILTER),
+        "The plugin that hides or redacts records before a consumer gets them. What is stored stays as it is.",
+    )
+    .null()
+    .ours(),
+    ConfigDef::new(
+        RETENTION_POLICY_CONFIG,
+        String,
+        "",
+        Rule::Plugin(hook::RETENTION),
+        "The plugin that says which segments may go, in addition to retention.ms and retention.bytes; it is asked as \
+         often as they are looked at, and acts where cleanup.policy has delete.",
+    )
+    .null()
     .ours(),
 ];
 

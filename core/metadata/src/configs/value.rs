@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::def::{ConfigDef, ConfigKind, Rule, Support};
 use super::error::ConfigError;
+use super::plugins::PluginBinding;
 
 /// A parsed value. [`fmt::Display`] prints it in the one form Kafka prints it.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +105,13 @@ impl ConfigDef {
             (Rule::Assignors, Value::List(items)) => {
                 once_each(items)?;
                 !items.is_empty() && items.iter().all(|item| !item.is_empty())
+            }
+            (Rule::Plugin(_), Value::Text(text)) => text.is_empty() || PluginBinding::parse(text).is_some(),
+            (Rule::Plugins(_), Value::List(items)) => {
+                let bindings: Option<Vec<_>> = items.iter().map(|item| PluginBinding::parse(item)).collect();
+                let names = bindings.iter().flatten().map(|binding| binding.name.clone()).collect::<Vec<_>>();
+                once_each(&names)?;
+                bindings.is_some()
             }
             _ => true,
         };

@@ -102,6 +102,8 @@ impl World {
             limits: limits(),
             storages: BTreeMap::from([("disk".to_owned(), disk), ("memory".to_owned(), calm)]),
             groups: GroupParts::default(),
+            plugins: Arc::default(),
+            topic_policy: None,
             clock: shared,
             random: Arc::new(random),
         })

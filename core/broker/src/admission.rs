@@ -1,0 +1,282 @@
+//! What a produced batch passes before it is appended, where its topic has plugins.
+//!
+//! The order is: duplicate check (a batch that is there already runs no hook), the hooks, the dead letters, the append. A batch
+//! that a hook refuses holds back what its producer has sent behind it, so that a retry still comes first.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use watershed_log::{Appended, LogConfig, LogError, Origin, RecordIssue, ValidatedBatch, validate};
+use watershed_metadata::MetadataImage;
+use watershed_model::record::{BatchBuilder, BatchHeader, Level, NewRecord, RecordError};
+use watershed_model::{ProducerEpoch, ProducerId, Timestamp};
+use watershed_policy::{Admission, DeadLetter, Enforced, Entry, Refusal, RewriteError, TopicBindings, admit};
+use watershed_protocol::ErrorCode;
+
+use crate::Broker;
+use crate::apis::Client;
+use crate::partition::Partition;
+
+/// How many producers are held back at most; when there are more, all go on.
+const HELD_MAX: usize = 10_000;
+
+/// Producers of whose batches one was refused: what follows it must not overtake it.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    any: AtomicBool,
+    producers: Mutex<HashMap<ProducerId, (ProducerEpoch, i32)>>,
+}
+
+impl Held {
+    /// # Errors
+    /// [`LogError::OutOfOrderSequence`] where an earlier batch has to come first.
+    fn check(&self, header: &BatchHeader) -> Result<(), LogError> {
+        if !self.any.load(Ordering::Acquire) || !header.has_producer_id() {
+            return Ok(());
+        }
+        match self.producers.lock().get(&header.producer_id) {
+            Some((epoch, expected)) if *epoch == header.producer_epoch && *expected != header.base_sequence => {
+                Err(LogError::OutOfOrderSequence {
+                    producer: header.producer_id,
+                    epoch: header.producer_epoch,
+                    found: header.base_sequence,
+                    expected: *expected,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn hold(&self, header: &BatchHeader) {
+        if header.has_producer_id() {
+            let mut producers = self.producers.lock();
+            if producers.len() >= HELD_MAX {
+                producers.clear();
+            }
+            producers.insert(header.producer_id, (header.producer_epoch, header.base_sequence));
+            self.any.store(true, Ordering::Release);
+        }
+    }
+
+    fn release(&self, header: &BatchHeader) {
+        if self.any.load(Ordering::Acquire) && header.has_producer_id() {
+            let mut producers = self.producers.lock();
+            producers.remove(&header.producer_id);
+            self.any.store(!producers.is_empty(), Ordering::Release);
+        }
+    }
+}
+
+/// A batch that may not enter, or not now.
+pub(crate) enum Refused {
+    /// By the log's rules, or because of its records.
+    Log(LogError),
+    /// Something is not there that is needed, and may be there again later.
+    Later(String),
+}
+
+impl From<LogError> for Refused {
+    fn from(error: LogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+/// What becomes of a batch.
+pub(crate) enum Passed {
+    /// It was there already.
+    Duplicate(Appended),
+    /// It may be appended. What went elsewhere is durable there.
+    Batch(ValidatedBatch),
+}
+
+/// Takes a batch through the plugins of its topic.
+pub(crate) async fn pass(
+    broker: &Arc<Broker>,
+    image: &Arc<MetadataImage>,
+    partition: &Arc<Partition>,
+    client: &Client,
+    bindings: Arc<TopicBindings>,
+    mut batch: ValidatedBatch,
+) -> Result<Passed, Refused> {
+    partition.held.check(&batch.header)?;
+    if let Some(appended) = partition.log.find_duplicate(&batch.header, batch.origin, partition.leader_epoch())? {
+        return Ok(Passed::Duplicate(appended));
+    }
+    let original = batch.header;
+    let entry = OwnedEntry::new(broker, partition, client, &bindings, &batch);
+    let asked = if bindings.is_admission_slow() {
+        broker.on_plugin_pool(move || entry.admit(&bindings)).await.map_err(Refused::Later)?
+    } else {
+        entry.admit(&bindings)
+    };
+    let outcome = match asked {
+        Ok(admission) => settle(broker, image, partition, &mut batch, admission).await,
+        Err(refusal) => Err(refused(refusal)),
+    };
+    match outcome {
+        Ok(()) => {
+            partition.held.release(&original);
+            Ok(Passed::Batch(batch))
+        }
+        Err(refused) => {
+            partition.held.hold(&original);
+            Err(refused)
+        }
+    }
+}
+
+/// A batch with everything that the hooks see of it, so that they can be asked on another thread.
+struct OwnedEntry {
+    topic: Arc<str>,
+    partition: u32,
+    client_id: String,
+    listener: String,
+    host: String,
+    header: BatchHeader,
+    body: Bytes,
+    level: Level,
+    enforced: Enforced,
+}
+
+impl OwnedEntry {
+    fn new(
+        broker: &Broker,
+        partition: &Partition,
+        client: &Client,
+        bindings: &TopicBindings,
+        batch: &ValidatedBatch,
+    ) -> Self {
+        let id = partition.tp.topic;
+        let count = broker.image().topic_by_id(&id).map_or(1, |topic| topic.partition_count());
+        let number = |count: u32| std::num::NonZeroU32::new(count);
+        let growth = broker.replicas().growth(id).filter(|(_, ago)| *ago < bindings.enforce_grace);
+        Self {
+            topic: Arc::clone(&partition.topic.name),
+            partition: partition.tp.partition.unsigned_abs(),
+            client_id: client.id().to_owned(),
+            listener: broker.listener_name(client.listener()).to_owned(),
+            host: client.host().to_owned(),
+            header: batch.header,
+            body: batch.body.clone(),
+            level: level(&partition.topic.config()),
+            enforced: Enforced {
+                partitions: number(count.unsigned_abs()).unwrap_or(std::num::NonZeroU32::MIN),
+                partitions_before: growth.and_then(|(before, _)| number(before)),
+            },
+        }
+    }
+
+    fn admit(&self, bindings: &TopicBindings) -> Result<Admission, Refusal> {
+        let client = watershed_hooks::Client {
+            principal: crate::ANONYMOUS,
+            client_id: &self.client_id,
+            listener: &self.listener,
+            host: &self.host,
+        };
+        let entry = Entry {
+            topic: &self.topic,
+            partition: self.partition,
+            client,
+            header: &self.header,
+            body: &self.body,
+            level: self.level,
+            enforced: self.enforced,
+        };
+        admit(bindings, &entry)
+    }
+}
+
+fn level(config: &LogConfig) -> Level {
+    match config.compression {
+        watershed_log::CompressionPolicy::Codec(_, level) => level,
+        watershed_log::CompressionPolicy::Producer => None,
+    }
+}
+
+/// Does what the hooks said, but for the append itself. Dead letters come first and wait for their promise: were they only
+/// under way, a crash could lose them while a retry finds the batch itself stored.
+async fn settle(
+    broker: &Arc<Broker>,
+    image: &Arc<MetadataImage>,
+    partition: &Partition,
+    batch: &mut ValidatedBatch,
+    admission: Admission,
+) -> Result<(), Refused> {
+    if let Some((header, body)) = admission.rewritten {
+        let max = partition.topic.config().max_message_bytes;
+        if header.total_bytes > max && header.total_bytes > batch.header.total_bytes {
+            return Err(LogError::TooLarge { bytes: header.total_bytes.into(), max }.into());
+        }
+        (batch.header, batch.body) = (header, body);
+    }
+    let mut letters = admission.dead_letters;
+    while let Some(first) = letters.first() {
+        let topic = first.topic.clone();
+        let (of_topic, others): (Vec<_>, Vec<_>) = letters.into_iter().partition(|letter| letter.topic == topic);
+        letters = others;
+        let number = partition.tp.partition;
+        let written = write_letters(broker, image, &topic, number, &of_topic).await;
+        written.map_err(|why| Refused::Later(format!("the dead-letter topic {topic}: {why}")))?;
+    }
+    Ok(())
+}
+
+/// Appends dead letters to their topic; they pass no hooks there.
+async fn write_letters(
+    broker: &Arc<Broker>,
+    image: &Arc<MetadataImage>,
+    topic: &str,
+    number: i32,
+    letters: &[DeadLetter],
+) -> Result<(), String> {
+    let mut image = Arc::clone(image);
+    if image.topic_by_name(topic).is_none() {
+        if !broker.config().settings().auto_create_topics_enable {
+            return Err("it does not exist, and topics are not created by themselves".to_owned());
+        }
+        broker.auto_create(topic).await.map_err(|code| format!("it cannot be created: {}", code.name()))?;
+        image = broker.image();
+    }
+    let found = image.topic_by_name(topic).cloned().ok_or("it does not exist")?;
+    let number = number % found.partition_count().max(1);
+    let partition = broker.partition(&image, &found, number).await.map_err(|code| code.name().to_owned())?;
+    let mut builder = BatchBuilder::new();
+    for letter in letters {
+        let headers: Vec<_> = letter.headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref())).collect();
+        let record = NewRecord { key: letter.key.as_deref(), value: letter.value.as_deref(), headers: &headers };
+        builder.push(Timestamp(letter.timestamp), record);
+    }
+    let bytes = builder.build().map_err(|error: RecordError| error.to_string())?;
+    let config = partition.topic.config();
+    let batch = validate(bytes, &config, Origin::Coordinator, broker.clock().now()).map_err(|e| e.to_string())?;
+    let (bytes, count) = (u64::from(batch.header.total_bytes), letters.len() as u64);
+    partition.reserve(broker, i64::from(batch.header.record_count)).await.map_err(|code| code.name().to_owned())?;
+    let appended = partition.log.append_as_leader(batch, partition.leader_epoch()).map_err(|e| e.to_string())?;
+    partition.topic.metrics.bytes_in.increment(bytes);
+    partition.topic.metrics.records_in.increment(count);
+    appended.ticket.await.map_err(|error| error.to_string())
+}
+
+/// A plugin's own words become what the client is told.
+fn refused(refusal: Refusal) -> Refused {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::Records { records, .. } => {
+            let records = records.into_iter().map(|(index, message)| RecordIssue { index, message }).collect();
+            Refused::Log(LogError::InvalidRecord { message, records })
+        }
+        Refusal::Call(error) if error.permanent => {
+            Refused::Log(LogError::InvalidRecord { message, records: Vec::new() })
+        }
+        Refusal::Call(_) => Refused::Later(message),
+        Refusal::Rewrite(RewriteError::Record(_) | RewriteError::TooLong) => {
+            Refused::Log(LogError::InvalidRecord { message, records: Vec::new() })
+        }
+    }
+}
+
+/// The code for [`Refused::Later`]: the one that every client sends again.
+pub(crate) const LATER: ErrorCode = ErrorCode::NotEnoughReplicas;
