@@ -27,12 +27,12 @@ pub mod version;
 use std::io;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use watershed_hooks::PluginFactory;
-use watershed_metadata::configs::Parts;
 
 use config::ConfigOptions;
 use exit::{CliError, Exit};
 use ui::Ui;
+
+use crate::registry::Registry;
 
 /// A message broker that any Kafka client can use unchanged, and its tools
 #[derive(Debug, Parser)]
@@ -100,16 +100,17 @@ impl Cli {
 ///
 /// # Errors
 /// Why it failed, with its exit code.
-pub async fn run(
-    command: Command,
-    ui: Ui,
-    factories: &[Box<dyn PluginFactory>],
-    parts: &Parts,
-) -> Result<(), CliError> {
+pub async fn run(command: Command, ui: Ui, mut registry: Registry) -> Result<(), CliError> {
+    let parts = &registry.parts();
+    let factories = registry.hooks().to_vec();
+    let factories = factories.as_slice();
     match command {
         Command::Serve(_) => Err(CliError::new(Exit::Failure, "serve is run by main")),
         Command::Check(options) => {
-            let loaded = options.load(parts);
+            let loaded = options.load(parts).and_then(|loaded| match registry.load_plugins(&loaded.config) {
+                Ok(_) => Ok(loaded),
+                Err(problems) => Err(loaded.problems(problems)),
+            });
             check::print(&loaded, ui.json, &mut io::stdout())?;
             loaded.map(drop).map_err(|_| CliError::new(Exit::Config, ""))
         }

@@ -29,5 +29,7 @@ pub use problem::{ConfigProblems, Place, Problem};
 pub use topics::{TopicAction, TopicProblem, reconcile_topics};
 pub use types::{
     AssignmentSetting, Bounded, Config, DeclaredTopic, Disk, FlushSetting, GroupTable, HostPort, Http, KafkaSettings,
-    Limits, Listener, Log, LogFormat, Memory, Metrics, Storage, TopicSettings,
+    Limits, Listener, Log, LogFormat, Memory, Metrics, PluginLimits, PluginSettings, PluginTable, Storage,
+    TopicSettings,
 };
+pub use validate::OnErrorSetting;

@@ -2,7 +2,7 @@
 //!
 //! `/health/live`: the process answers. `/health/ready`: it serves and its log directories work. `/metrics`: Prometheus'
 //! text. `/api/v1/topics`: storage backend, log bounds and cleaning state of every topic, as JSON. `/api/v1/groups`: lag in records and
-//! in time, and the last rebalance of every group.
+//! in time, and the last rebalance of every group. `/api/v1/plugins`: calls, faults and breakers of every plugin.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use watershed_broker::{GroupPartition, GroupStatus, PartitionStatus, RunningBroker, TopicStatus};
+use watershed_policy::{Origin, PluginStatus};
 
 /// Upper bounds of the latency histograms, in seconds: from a request answered from memory to a disk that stalls.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -36,6 +37,7 @@ pub fn recorder() -> Option<&'static PrometheusHandle> {
             // An embedding program may have a recorder of its own; then it has the metrics.
             let handle = builder.install_recorder().ok()?;
             watershed_broker::describe_metrics();
+            watershed_policy::describe_metrics();
             crate::registry::describe_metrics();
             Some(handle)
         })
@@ -51,6 +53,7 @@ pub async fn serve(listener: TcpListener, broker: Arc<RunningBroker>, stop: Canc
         .route("/metrics", get(metrics))
         .route("/api/v1/topics", get(topics))
         .route("/api/v1/groups", get(groups))
+        .route("/api/v1/plugins", get(plugins))
         .with_state(broker);
     let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await;
     if let Err(error) = served {
@@ -92,6 +95,27 @@ async fn topics(State(broker): State<Arc<RunningBroker>>) -> Json<Value> {
 async fn groups(State(broker): State<Arc<RunningBroker>>) -> Json<Value> {
     let groups: Vec<Value> = broker.groups().await.iter().map(group).collect();
     Json(json!({ "groups": groups }))
+}
+
+async fn plugins(State(broker): State<Arc<RunningBroker>>) -> Json<Value> {
+    let plugins: Vec<Value> = broker.plugins().iter().map(plugin).collect();
+    Json(json!({ "plugins": plugins }))
+}
+
+fn plugin(plugin: &PluginStatus) -> Value {
+    json!({
+        "name": plugin.name,
+        "hook": plugin.hook.name(),
+        "origin": match plugin.origin {
+            Origin::Native => "native",
+            Origin::Sandboxed => "sandboxed",
+        },
+        "calls": plugin.calls,
+        "faults": plugin.faults,
+        "last_fault": plugin.last_fault,
+        "average_us": plugin.average.as_secs_f64() * 1e6,
+        "breakers_open": plugin.breakers_open,
+    })
 }
 
 fn group(group: &GroupStatus) -> Value {

@@ -51,7 +51,7 @@ fn start(command: Command, ui: Ui) -> Result<(), CliError> {
         command => {
             let quiet = Log { format: LogFormat::Text, level: std::env::var("WATERSHED_LOG").unwrap_or("warn".into()) };
             log(&quiet)?;
-            runtime.block_on(cli::run(command, ui, registry.hooks(), &parts))
+            runtime.block_on(cli::run(command, ui, registry))
         }
     };
     // A thread may still wait for standard input; nothing depends on it.

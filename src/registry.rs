@@ -2,11 +2,13 @@
 //!
 //! A program of one's own embeds the broker by adding to [`Registry::standard`] and calling [`crate::run`].
 
+mod plugins;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use watershed_hooks::{Assignor, Environment, Hook, PluginFactory, Settings};
+use watershed_hooks::{HookKind, PluginFactory};
 use watershed_metadata::configs::Parts;
 use watershed_model::Clock;
 use watershed_storage::LogStorage;
@@ -14,6 +16,8 @@ use watershed_storage_disk::{DiskConfig, DiskStorage};
 use watershed_storage_memory::MemoryStorage;
 
 use crate::config::Config;
+
+pub use plugins::{PluginFile, PluginHostFactory, PluginLoader, PluginProblem, Plugins};
 
 /// The offline check of a directory of the backend [`DISK`], and what it says.
 pub use watershed_storage_disk::verify as disk_verify;
@@ -34,15 +38,47 @@ pub type StorageFactory =
 /// What a broker is built with.
 pub struct Registry {
     storages: BTreeMap<String, StorageFactory>,
-    hooks: Vec<Box<dyn PluginFactory>>,
+    hooks: Vec<Arc<dyn PluginFactory>>,
+    /// The hosts of plugins from files, by the ending of the file's name.
+    hosts: BTreeMap<String, PluginHostFactory>,
+    /// What [`Registry::load_plugins`] loaded.
+    loaded: Option<Plugins>,
 }
 
 impl Registry {
     /// Everything that comes with Watershed.
     #[must_use]
     pub fn standard() -> Self {
-        let registry = Self { storages: BTreeMap::new(), hooks: watershed_builtin::factories() };
+        let hooks = watershed_builtin::factories().into_iter().map(Arc::from).collect();
+        let registry = Self { storages: BTreeMap::new(), hooks, hosts: BTreeMap::new(), loaded: None };
         registry.with_storage(DISK, Box::new(disk)).with_storage(MEMORY, Box::new(memory))
+    }
+
+    /// Adds a native plugin: trusted code, without limits. It replaces one of the same name and hook.
+    #[must_use]
+    pub fn with_plugin(mut self, factory: impl PluginFactory + 'static) -> Self {
+        self.hooks.retain(|known| known.hook() != factory.hook() || known.name() != factory.name());
+        self.hooks.push(Arc::new(factory));
+        self
+    }
+
+    /// Adds a host for the plugins whose file's name has this ending.
+    #[must_use]
+    pub fn with_plugin_host(mut self, ending: impl Into<String>, factory: PluginHostFactory) -> Self {
+        self.hosts.insert(ending.into(), factory);
+        self
+    }
+
+    /// Loads the plugins of a configuration, and checks whatever names one; [`crate::run`] does it where it was not done.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn load_plugins(&mut self, config: &Config) -> Result<&Plugins, Vec<PluginProblem>> {
+        let loaded = match self.loaded.take() {
+            Some(loaded) => loaded,
+            None => plugins::load(self, config)?,
+        };
+        Ok(self.loaded.insert(loaded))
     }
 
     /// Adds a storage backend under the name by which `watershed.storage` chooses it; replaces one of the same name.
@@ -55,24 +91,15 @@ impl Registry {
     /// The names of what there is, for the configuration to be checked against.
     #[must_use]
     pub fn parts(&self) -> Parts {
-        let assignors = self.assignors().into_iter().map(|(name, _)| name).collect();
-        Parts { storages: self.storages.keys().cloned().collect(), assignors }
+        let native = self.hooks.iter().filter(|factory| factory.hook() == HookKind::Assignor);
+        let assignors = native.map(|factory| factory.name().to_owned()).collect();
+        let plugins = self.loaded.as_ref().map(Plugins::known);
+        Parts { storages: self.storages.keys().cloned().collect(), assignors, plugins }
     }
 
-    /// An instance of every assignor, by name. Those that need settings are bound by the configuration instead.
+    /// The native hooks.
     #[must_use]
-    pub fn assignors(&self) -> Vec<(String, Box<dyn Assignor>)> {
-        let environment = Environment::with_random(|| 0);
-        let made = self.hooks.iter().filter_map(|factory| match factory.create(&Settings::new(), &environment) {
-            Ok(Hook::Assignor(assignor)) => Some((factory.name().to_owned(), assignor)),
-            Ok(_) | Err(_) => None,
-        });
-        made.collect()
-    }
-
-    /// The built-in hooks.
-    #[must_use]
-    pub fn hooks(&self) -> &[Box<dyn PluginFactory>] {
+    pub fn hooks(&self) -> &[Arc<dyn PluginFactory>] {
         &self.hooks
     }
 
@@ -116,4 +143,11 @@ fn memory(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn LogStorage>,
 /// Tells the metrics recorder what the backends' metrics mean.
 pub(crate) fn describe_metrics() {
     watershed_storage_disk::metrics::describe();
+}
+
+#[allow(clippy::disallowed_methods, reason = "randomness enters here: native plugins may ask for it")]
+fn random_u32() -> u32 {
+    let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
+    // The upper half of a version 4 id is random but for four bits in its lower part.
+    (high >> 32) as u32
 }

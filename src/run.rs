@@ -16,13 +16,15 @@ use watershed_controller::{
     ConfigOp, ConfigTarget, ControllerError, ControllerHandle, ControllerOptions, CreatePartitions, CreateTopic,
     IncrementalAlter, RegisterBroker,
 };
+use watershed_hooks::HookKind;
+use watershed_metadata::configs::Parts;
 use watershed_metadata::{Endpoint, SecurityProtocol, supported_features};
 use watershed_model::{BrokerId, Clock, SystemClock};
 use watershed_storage::StorageError;
 
 use crate::config::{Config, HostPort, TopicAction, reconcile_topics};
 use crate::http;
-use crate::registry::Registry;
+use crate::registry::{PluginProblem, Registry};
 use crate::stamp::{self, StampError};
 
 /// Connections that the system keeps for us while we are busy accepting.
@@ -47,6 +49,9 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// Plugins, or what names them, are wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Plugins(Vec<PluginProblem>),
     /// A storage backend cannot be opened.
     #[error("cannot open the storage backend {name}: {reason}")]
     Storage {
@@ -133,15 +138,22 @@ async fn bind(address: &HostPort, setting: &str) -> Result<TcpSocket, RunError> 
 /// [`RunError`]: why it did not start, or why it had to stop.
 pub async fn run(
     config: Config,
-    registry: Registry,
+    mut registry: Registry,
     sockets: Sockets,
     shutdown: CancellationToken,
     ready: impl FnOnce(&Addresses),
 ) -> Result<(), RunError> {
     http::recorder();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let plugins = registry.load_plugins(&config).map_err(RunError::Plugins)?.clone();
+    for advice in &plugins.advice {
+        tracing::warn!("{advice}");
+    }
     let broker_config = config
-        .broker_config_with(registry.parts())
+        .broker_config_with(Parts {
+            assignors: plugins.set.of(HookKind::Assignor).map(|p| p.name().to_owned()).collect(),
+            ..registry.parts()
+        })
         .map_err(|errors| RunError::Topics(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     let (config, registry) = (Arc::new(config), Arc::new(registry));
     let storages = {
@@ -192,8 +204,10 @@ pub async fn run(
         groups: GroupParts {
             rules: config.group_rules(),
             partitions_max: config.metrics.group_partitions_max.size(),
-            assignors: registry.assignors().into_iter().collect(),
+            assignors: plugins.set.assignors().collect(),
         },
+        plugins: plugins.set,
+        topic_policy: plugins.topic_policy,
         clock,
         random: Arc::new(random_bytes),
     })

@@ -94,7 +94,7 @@ pub struct BenchConsume {
 ///
 /// # Errors
 /// The first record that is not delivered, or that cannot be fetched.
-pub async fn run(command: Bench, ui: Ui, factories: &[Box<dyn PluginFactory>]) -> Result<(), CliError> {
+pub async fn run(command: Bench, ui: Ui, factories: &[Arc<dyn PluginFactory>]) -> Result<(), CliError> {
     match command {
         Bench::Produce(args) => produce(args, ui, factories).await,
         Bench::Consume(args) => consume(args, ui).await,
@@ -188,7 +188,7 @@ impl Summary<'_> {
     }
 }
 
-async fn produce(args: BenchProduce, ui: Ui, factories: &[Box<dyn PluginFactory>]) -> Result<(), CliError> {
+async fn produce(args: BenchProduce, ui: Ui, factories: &[Arc<dyn PluginFactory>]) -> Result<(), CliError> {
     if args.producers == 0 {
         return Err(CliError::new(Exit::Usage, "--producers must be at least 1"));
     }

@@ -1,6 +1,7 @@
 //! Which partition our producers' records go to: a `partitioner` hook, asked for a batch of records at a time.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use watershed_client::ClientError;
@@ -34,7 +35,7 @@ impl Partitions {
     ///
     /// # Errors
     /// If there is none; the message names those there are.
-    pub fn new(name: &str, factories: &[Box<dyn PluginFactory>]) -> Result<Self, CliError> {
+    pub fn new(name: &str, factories: &[Arc<dyn PluginFactory>]) -> Result<Self, CliError> {
         let fallback = if name == FALLBACK { None } else { Some(Asked::new(FALLBACK, factories)?) };
         Ok(Self { first: Asked::new(name, factories)?, fallback })
     }
@@ -72,7 +73,7 @@ impl Partitions {
 }
 
 impl Asked {
-    fn new(name: &str, factories: &[Box<dyn PluginFactory>]) -> Result<Self, CliError> {
+    fn new(name: &str, factories: &[Arc<dyn PluginFactory>]) -> Result<Self, CliError> {
         let partitioners = factories.iter().filter(|f| f.hook() == HookKind::Partitioner);
         let Some(factory) = partitioners.clone().find(|f| f.name() == name) else {
             let names: Vec<_> = partitioners.map(|f| f.name()).collect();

@@ -217,7 +217,7 @@ impl Produce {
 ///
 /// # Errors
 /// What of the input, or of its delivery, failed; [`Exit::Partial`] if some of it was delivered.
-pub async fn run(args: Produce, ui: Ui, factories: &[Box<dyn PluginFactory>]) -> Result<(), CliError> {
+pub async fn run(args: Produce, ui: Ui, factories: &[Arc<dyn PluginFactory>]) -> Result<(), CliError> {
     let (delimiter, layout) = (args.delimiter()?, args.layout()?);
     let mut partitions = match args.partition {
         None => Some(Partitions::new(&args.sending.partitioner, factories)?),

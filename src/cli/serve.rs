@@ -5,6 +5,7 @@ use std::io;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::check;
 use super::exit::{CliError, Exit};
 use super::ui::Ui;
 use crate::config::Loaded;
@@ -19,6 +20,11 @@ const USUAL_ADDRESS: &str = "127.0.0.1:9092";
 /// # Errors
 /// Why it could not start, or had to stop.
 pub async fn serve(loaded: Loaded, registry: Registry, shutdown: CancellationToken, ui: Ui) -> Result<(), CliError> {
+    let mut registry = registry;
+    if let Err(problems) = registry.load_plugins(&loaded.config) {
+        check::print(&Err(loaded.problems(problems)), ui.json, &mut io::stderr())?;
+        return Err(CliError::new(Exit::Config, ""));
+    }
     let sockets = Sockets::bind(&loaded.config).await.map_err(failed)?;
     let data_dir = loaded.config.data_dir.display().to_string();
     let ready = |addresses: &Addresses| {
@@ -32,7 +38,7 @@ pub async fn serve(loaded: Loaded, registry: Registry, shutdown: CancellationTok
 
 fn failed(error: RunError) -> CliError {
     let exit = match &error {
-        RunError::Topics(_) => Exit::Config,
+        RunError::Topics(_) | RunError::Plugins(_) => Exit::Config,
         RunError::Stamp(_) => Exit::Corrupt,
         RunError::Bind { .. }
         | RunError::Storage { .. }

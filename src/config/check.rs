@@ -100,6 +100,7 @@ impl Checked {
                 ok(values.into())
             }
             (Shape::KafkaBroker, NodeValue::Table(entries)) => ok(self.kafka(entries, &BROKER, path).into()),
+            (Shape::Free, NodeValue::Table(_)) => self.free(node, path),
             (Shape::KafkaTopic, NodeValue::Table(entries)) => ok(self.kafka(entries, &TOPIC, path).into()),
             _ => {
                 self.wrong(node, path, &shape.expected());
@@ -111,7 +112,7 @@ impl Checked {
     /// An element of a list: maps that were left out are empty.
     fn item(&mut self, item: &Node, fields: &'static [Field], path: &str) -> config::Map<String, Value> {
         let mut map = self.table(item, fields, path);
-        for field in fields.iter().filter(|field| matches!(field.shape, Shape::KafkaTopic)) {
+        for field in fields.iter().filter(|field| matches!(field.shape, Shape::KafkaTopic | Shape::Free)) {
             let empty = || Value::new(None, config::Map::<String, Value>::new());
             map.entry(field.name.to_owned()).or_insert_with(empty);
         }
@@ -137,6 +138,34 @@ impl Checked {
             }
         }
         map
+    }
+
+    /// A value of which only its owner knows what it may be.
+    fn free(&mut self, node: &Node, path: &str) -> Option<Value> {
+        self.places.insert(path.to_owned(), node.place.clone());
+        let origin = node.place.to_string();
+        let kind: ValueKind = match &node.value {
+            NodeValue::Text(text) => text.as_str().into(),
+            NodeValue::Integer(number) => match i64::try_from(*number) {
+                Ok(number) => number.into(),
+                Err(_) => {
+                    self.wrong(node, path, "a number of 64 bits");
+                    return None;
+                }
+            },
+            NodeValue::Float(number) => (*number).into(),
+            NodeValue::Flag(flag) => (*flag).into(),
+            NodeValue::Date(date) => date.as_str().into(),
+            NodeValue::List(items) => {
+                let value = |(index, item)| self.free(item, &format!("{path}[{index}]"));
+                items.iter().enumerate().filter_map(value).collect::<Vec<_>>().into()
+            }
+            NodeValue::Table(entries) => {
+                let value = |entry: &Entry| Some((entry.key.clone(), self.free(&entry.node, &join(path, &entry.key))?));
+                entries.iter().filter_map(value).collect::<config::Map<_, _>>().into()
+            }
+        };
+        Some(Value::new(Some(&origin), kind))
     }
 
     fn wrong(&mut self, node: &Node, path: &str, expected: &str) {

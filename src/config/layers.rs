@@ -13,6 +13,7 @@ use super::problem::{ConfigProblems, Place, Problem};
 use super::schema::{Field, Shape, Table};
 use super::types::Config;
 use super::validate;
+use crate::registry::PluginProblem;
 
 /// The file that is read if none is named and it is in the working directory.
 pub const DEFAULT_FILE: &str = "watershed.toml";
@@ -74,7 +75,8 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigProblems> {
 
     let merged = builder.build().and_then(config::Config::try_deserialize::<Config>);
     match merged {
-        Ok(config) => {
+        Ok(mut config) => {
+            validate::resolve_plugin_files(&mut config, file.as_deref());
             let later = validate::problems(&config, &places, &inputs.parts);
             let later: Vec<_> = later.into_iter().filter(|p| !follows_from(p, &checked.problems)).collect();
             checked.problems.extend(later);
@@ -247,7 +249,7 @@ fn give(layer: &mut Vec<Entry>, target: Target, text: &str, place: &Place, probl
     let number = || text.parse().map_or_else(|_| as_text(), NodeValue::Integer);
     let node = match target.shape {
         TargetShape::Ours(Shape::Count(..)) => scalar(number()),
-        TargetShape::Ours(Shape::Tables(_) | Shape::KafkaTopic) => match parse_value(text, place) {
+        TargetShape::Ours(Shape::Tables(_) | Shape::KafkaTopic | Shape::Free) => match parse_value(text, place) {
             Ok(node) => node,
             Err(found) => return problems.extend(found),
         },
@@ -279,6 +281,25 @@ fn insert(entries: &mut Vec<Entry>, path: &[String], node: Node, place: &Place) 
 }
 
 impl Loaded {
+    /// Problems that only showed when plugins were loaded, with their places.
+    #[must_use]
+    pub fn problems(&self, found: Vec<PluginProblem>) -> ConfigProblems {
+        let at = |key: &str| {
+            // Where the setting itself was left out, what it belongs to is the place.
+            let mut key = key;
+            loop {
+                match (self.places.get(key), key.rfind(['.', '['])) {
+                    (Some(place), _) => return place.clone(),
+                    (None, Some(end)) => key = &key[..end],
+                    (None, None) => return Place::Default,
+                }
+            }
+        };
+        let problem =
+            |found: PluginProblem| Problem::new(&at(&found.key), found.key, found.message).nearest(found.nearest);
+        ConfigProblems(found.into_iter().map(problem).collect())
+    }
+
     /// Where the value with this path was given; [`Place::Default`] where it was not.
     #[must_use]
     pub fn place(&self, key: &str) -> Place {

@@ -27,6 +27,8 @@ pub(super) enum Shape {
     KafkaBroker,
     /// Kafka's topic settings (and ours) under their own, quoted names.
     KafkaTopic,
+    /// A table that somebody else knows.
+    Free,
 }
 
 impl Shape {
@@ -43,6 +45,7 @@ impl Shape {
             Self::Tables(_) => "a list of tables".to_owned(),
             Self::KafkaBroker => "a table of Kafka's broker settings".to_owned(),
             Self::KafkaTopic => "a table of Kafka's topic settings".to_owned(),
+            Self::Free => "a table".to_owned(),
         }
     }
 }

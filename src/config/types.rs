@@ -28,6 +28,12 @@ settings! { table
         /// How groups are balanced, by their id: the first table whose `match` fits holds. Groups that none fits are
         /// balanced as their members ask.
         groups: Vec<GroupTable> = Vec::new(),
+        /// Plugins that are loaded at start, each from a file: a Luau script or a WebAssembly component. What binds them
+        /// is the configs of topics (`watershed.interceptors` and others), `[[groups]]` and `topic_policy`.
+        plugins: Vec<PluginTable> = Vec::new(),
+        /// The plugin that is asked before a topic is created, its configs are changed or partitions are added; a state
+        /// may stand behind its name (`naming:shadow`).
+        topic_policy: Option<String> = None,
         /// What `/metrics` shows.
         metrics: Metrics = Metrics::default(),
         /// Topics that exist whenever the broker runs. They are created at start, grown to the number of
@@ -117,6 +123,11 @@ settings! { table
         in_flight_bytes: Bounded<1_048_576, { u64::MAX }> = Bounded(256 << 20),
         /// How many bytes of requests one connection may have in work at once.
         in_flight_bytes_per_connection: Bounded<65_536, { u64::MAX }> = Bounded(64 << 20),
+        /// After how many faults of a plugin, one behind the other, it is not asked any more for the client that it
+        /// happened to.
+        plugin_breaker_faults: Bounded<1, 1_000_000> = Bounded(5),
+        /// For how long, in milliseconds; then one call is let through to see.
+        plugin_breaker_open_ms: Bounded<1, 86_400_000> = Bounded(10_000),
     }
 }
 
@@ -146,6 +157,40 @@ settings! { item
         /// offer one of the protocols range, roundrobin, sticky and cooperative-sticky and nothing of their own);
         /// `client` where it is left out.
         assignment: Option<AssignmentSetting>,
+    }
+}
+
+settings! { item
+    /// A plugin.
+    struct PluginTable {
+        /// The name by which it is bound. Names of what is built in are taken, for the hook that they serve.
+        name: String,
+        /// Its file: `.luau`, `.wasm` or `.wat`, from the directory of the configuration file. Without a file the entry
+        /// is about a native plugin of this name and gives its settings.
+        file: Option<PathBuf>,
+        /// The SHA-256 of the file, in hexadecimal. If it is another, the broker does not start.
+        sha256: Option<String>,
+        /// The plugin's own settings. A value may stand somewhere else: `{ env = "NAME" }` takes it from the
+        /// environment, `{ file = "path" }` from a file; neither is ever printed.
+        config: PluginSettings,
+        /// What an instance of it may use.
+        limits: Option<PluginLimits>,
+        /// What follows when it fails: `closed` (what it was asked about is refused, as if left out), `open` (things go
+        /// on as if it were not there) or, for interceptors, `dlq:TOPIC` (the records go to that topic).
+        on_error: Option<String>,
+        /// The topic for records that an interceptor sends to the dead-letter topic; without it, that of `on_error`.
+        dead_letter_topic: Option<String>,
+    }
+}
+
+settings! { table
+    /// What an instance of a plugin may use.
+    struct PluginLimits {
+        /// Its memory, such as `32MiB`: from `1MiB` to `1GiB`, `16MiB` where it is left out.
+        memory: Option<String> = None,
+        /// The time on a processor that one call may take, such as `5ms`: from `1ms` to `10s`. Where it is left out:
+        /// 5 ms for at most 256 records and 1 MiB, 500 ms for assignors, 50 ms for retention and topic policies.
+        budget: Option<String> = None,
     }
 }
 
@@ -256,6 +301,16 @@ pub struct TopicSettings(pub Texts);
 
 impl Setting for TopicSettings {
     const SHAPE: Shape = Shape::KafkaTopic;
+    const REQUIRED: bool = false;
+}
+
+/// A plugin's own settings, as they stand in the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct PluginSettings(pub serde_json::Map<String, serde_json::Value>);
+
+impl Setting for PluginSettings {
+    const SHAPE: Shape = Shape::Free;
     const REQUIRED: bool = false;
 }
 

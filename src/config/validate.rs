@@ -1,29 +1,110 @@
 //! What only shows when the settings are seen together.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::Duration;
 
 use watershed_controller::check_topic_name;
 use watershed_metadata::configs::{
-    Assignment, BrokerConfig, ConfigError, FLUSH_CONFIG, GroupPattern, GroupRule, GroupRules, Parts, STORAGE_CONFIG,
-    nearest, validate_topic_all,
+    Assignment, BrokerConfig, ConfigError, FLUSH_CONFIG, GroupPattern, GroupRule, GroupRules, Parts, PluginBinding,
+    STORAGE_CONFIG, nearest, validate_topic_all,
 };
 
 use super::check::kafka_path;
 use super::problem::{Place, Problem};
-use super::types::{AssignmentSetting, Config, Disk, GroupTable, HostPort, Storage};
+use super::types::{AssignmentSetting, Config, Disk, GroupTable, HostPort, PluginTable, Storage};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Every contradiction in a configuration whose values are each fine.
 pub(super) fn problems(config: &Config, places: &BTreeMap<String, Place>, parts: &Parts) -> Vec<Problem> {
     let mut check = Check { config, places, problems: Vec::new() };
+    let parts = &parts_with_plugins(config, parts);
     check.log();
+    check.plugins();
     check.listeners();
     check.limits();
     let broker = check.broker(parts);
     check.groups(parts);
     check.topics(&broker);
     check.problems
+}
+
+/// What there will be when the plugins are loaded; which hooks they serve is known only then.
+fn parts_with_plugins(config: &Config, parts: &Parts) -> Parts {
+    let mut parts = Parts { plugins: None, ..parts.clone() };
+    let names = config.plugins.iter().filter(|plugin| plugin.file.is_some()).map(|plugin| plugin.name.clone());
+    parts.assignors.extend(names);
+    parts
+}
+
+/// The files of plugins lie beside the configuration file.
+pub(super) fn resolve_plugin_files(config: &mut Config, file: Option<&Path>) {
+    let Some(dir) = file.and_then(Path::parent) else { return };
+    for path in config.plugins.iter_mut().filter_map(|plugin| plugin.file.as_mut()) {
+        *path = dir.join(&path);
+    }
+}
+
+/// What follows when a plugin fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnErrorSetting {
+    /// What it was asked about is refused.
+    Closed,
+    /// Things go on as if it were not there.
+    Open,
+    /// The records go to this topic.
+    DeadLetter(String),
+}
+
+impl PluginTable {
+    /// What follows when it fails.
+    ///
+    /// # Errors
+    /// What is expected instead.
+    pub fn on_error(&self) -> Result<OnErrorSetting, String> {
+        match self.on_error.as_deref() {
+            None | Some("closed") => Ok(OnErrorSetting::Closed),
+            Some("open") => Ok(OnErrorSetting::Open),
+            Some(text) => match text.strip_prefix("dlq:") {
+                Some(topic) => check_topic_name(topic)
+                    .map(|()| OnErrorSetting::DeadLetter(topic.to_owned()))
+                    .map_err(|error| error.to_string()),
+                None => Err(format!("\"closed\", \"open\" or \"dlq:TOPIC\" is expected, not {text:?}")),
+            },
+        }
+    }
+
+    /// Its memory in bytes, if it is given.
+    ///
+    /// # Errors
+    /// What is expected instead.
+    pub fn memory_bytes(&self) -> Result<Option<usize>, String> {
+        let text = self.limits.as_ref().and_then(|limits| limits.memory.as_deref());
+        let parse = |text: &str| {
+            let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+            let split = units.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+            let (number, bytes): (&str, usize) = split.unwrap_or((text, 1));
+            let size = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(bytes));
+            size.ok_or_else(|| format!("a size such as \"16MiB\" is expected, not {text:?}"))
+        };
+        text.map(parse).transpose()
+    }
+
+    /// The time that one call may take, if it is given.
+    ///
+    /// # Errors
+    /// What is expected instead.
+    pub fn budget(&self) -> Result<Option<Duration>, String> {
+        let text = self.limits.as_ref().and_then(|limits| limits.budget.as_deref());
+        let parse = |text: &str| {
+            let units = [("ms", 1_000), ("us", 1), ("s", 1_000_000)];
+            let split = units.iter().find_map(|(unit, us)| Some((text.strip_suffix(unit)?, *us)));
+            let time = split.and_then(|(number, us): (&str, u64)| number.trim().parse::<u64>().ok()?.checked_mul(us));
+            time.map(Duration::from_micros).ok_or_else(|| format!("a time such as \"5ms\" is expected, not {text:?}"))
+        };
+        text.map(parse).transpose()
+    }
 }
 
 impl Config {
@@ -35,6 +116,7 @@ impl Config {
         let parts = Parts {
             storages: vec![self.storage.default.clone()],
             assignors: assignors.split(',').map(|name| name.trim().to_owned()).collect(),
+            plugins: None,
         };
         self.broker_config_with(parts).expect("a loaded configuration was validated")
     }
@@ -202,6 +284,47 @@ impl Check<'_> {
             ConfigError::Unknown { name, .. } => (kafka_path(path, name), error.to_string()),
         };
         self.report(&key, message);
+    }
+
+    fn plugins(&mut self) {
+        let mut names: HashMap<&str, usize> = HashMap::new();
+        for (index, plugin) in self.config.plugins.iter().enumerate() {
+            let at = |key: &str| format!("plugins[{index}].{key}");
+            if plugin.name.chars().any(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
+                self.report(&at("name"), "a plugin's name is made of a-z, A-Z, 0-9, '-', '_' and '.'");
+            }
+            if let Some(other) = names.insert(&plugin.name, index) {
+                self.report(&at("name"), format!("plugins[{other}] has this name already"));
+            }
+            let is_hash = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+            if plugin.sha256.as_ref().is_some_and(|text| !is_hash(text)) {
+                self.report(&at("sha256"), "64 hexadecimal digits are expected");
+            }
+            if let Err(message) = plugin.memory_bytes() {
+                self.report(&at("limits.memory"), message);
+            }
+            if let Err(message) = plugin.budget() {
+                self.report(&at("limits.budget"), message);
+            }
+            if let Err(message) = plugin.on_error() {
+                self.report(&at("on_error"), message);
+            }
+            if let Some(Err(error)) = plugin.dead_letter_topic.as_deref().map(check_topic_name) {
+                self.report(&at("dead_letter_topic"), error.to_string());
+            }
+            for (key, given) in [("sha256", plugin.sha256.is_some()), ("limits", plugin.limits.is_some())] {
+                if given && plugin.file.is_none() {
+                    self.report(&at(key), "a native plugin has no file and no limits: it is trusted code");
+                }
+            }
+        }
+        if let Some(Err(message)) = self.config.topic_policy.as_deref().map(|text| {
+            PluginBinding::parse(text)
+                .map(drop)
+                .ok_or("a plugin's name, with :on, :shadow or :off behind it, is expected")
+        }) {
+            self.report("topic_policy", message);
+        }
     }
 
     fn groups(&mut self, parts: &Parts) {

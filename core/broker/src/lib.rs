@@ -6,7 +6,7 @@
 //! - `replica_manager.rs` owns the partitions, `partition.rs` is one of them, `topic.rs` what they share.
 //! - `reading.rs` is what a consumer reads of a partition.
 //! - `groups/` holds the group coordinators.
-//! - `admission.rs` is what produced batches pass where a topic has plugins.
+//! - `admission.rs` is what produced batches pass where a topic has plugins; `topic_policy.rs` says which topics there may be.
 //! - `budget.rs` bounds what is in flight, `fetch_session.rs` keeps KIP-227's sessions, `tasks.rs` does the housekeeping.
 //! - `errors.rs` maps domain errors to codes, `metrics.rs` names what is counted.
 //!
@@ -31,6 +31,7 @@ mod server;
 mod status;
 mod tasks;
 mod topic;
+mod topic_policy;
 mod transport;
 
 use std::collections::BTreeMap;
@@ -45,7 +46,7 @@ use watershed_controller::{ControllerError, ControllerHandle, CreateTopic};
 use watershed_metadata::configs::{BrokerConfig, ConfigError, GroupSettings};
 use watershed_metadata::{MetadataImage, OFFSETS_TOPIC, Topic};
 use watershed_model::{BrokerId, Clock, ProducerId, TopicId};
-use watershed_policy::{Binding, PluginSet};
+use watershed_policy::{Binding, PluginSet, PluginStatus};
 use watershed_protocol::ErrorCode;
 use watershed_storage::{LogStorage, StorageError};
 
@@ -55,6 +56,7 @@ use frames::FramePool;
 use groups::Groups;
 use metrics::Metrics;
 use replica_manager::ReplicaManager;
+use topic_policy::TopicPolicy;
 
 pub use groups::{GroupPartition, GroupParts, GroupStatus};
 pub use metrics::describe as describe_metrics;
@@ -168,7 +170,7 @@ pub struct Broker {
     auto_create: tokio::sync::Mutex<()>,
     groups: Groups,
     plugins: Arc<PluginSet>,
-    topic_policy: Option<Binding>,
+    topic_policy: Option<TopicPolicy>,
     plugin_calls: tokio::sync::Semaphore,
     metrics: Metrics,
 }
@@ -276,8 +278,17 @@ impl Broker {
         Ok(opened)
     }
 
-    /// Creates a topic that a client asked for by name, with the defaults; one of the internal topics as it has to be.
+    /// Creates a topic that the broker itself needs, as [`Broker::auto_create_for`].
     pub(crate) async fn auto_create(&self, name: &str) -> Result<(), ErrorCode> {
+        self.auto_create_for(&watershed_hooks::Client::default(), name).await
+    }
+
+    /// Creates a topic that a client asked for by name, with the defaults; one of the internal topics as it has to be.
+    pub(crate) async fn auto_create_for(
+        &self,
+        client: &watershed_hooks::Client<'_>,
+        name: &str,
+    ) -> Result<(), ErrorCode> {
         let _one = self.auto_create.lock().await;
         for _ in 0..AUTO_CREATE_TRIES {
             if self.image().topic_by_name(name).is_some() {
@@ -289,8 +300,9 @@ impl Broker {
                 }
                 _ => CreateTopic::with_defaults(name),
             };
-            let mut replies = apis::each(self.controller.create_topics(vec![wanted], false).await);
-            match replies.next() {
+            let create = |topics| self.controller.create_topics(topics, false);
+            let created = topic_policy::judged(self, client, vec![wanted], create).await.pop();
+            match created.map(|(_, reply)| reply) {
                 Some(Ok(_)) => {
                     tracing::info!(topic = name, "created a topic that a client asked for (auto.create.topics.enable)");
                     return Ok(());
@@ -298,7 +310,11 @@ impl Broker {
                 Some(Err(ControllerError::TopicAlreadyExists(_))) => {}
                 Some(Err(error)) => {
                     tracing::info!(topic = name, %error, "cannot create a topic that a client asked for");
-                    return Err(errors::controller_code(&error));
+                    // As in Kafka: a topic that may not be is not there.
+                    return Err(match error {
+                        ControllerError::PolicyViolation(_) => ErrorCode::UnknownTopicOrPartition,
+                        error => errors::controller_code(&error),
+                    });
                 }
                 None => break,
             }
@@ -381,7 +397,7 @@ impl RunningBroker {
             auto_create: tokio::sync::Mutex::default(),
             groups: Groups::new(parts.groups),
             plugins: parts.plugins,
-            topic_policy: parts.topic_policy,
+            topic_policy: parts.topic_policy.map(TopicPolicy::new),
             plugin_calls: tokio::sync::Semaphore::new(PLUGIN_CALLS_MAX),
             metrics: Metrics::new(),
         });
@@ -413,6 +429,12 @@ impl RunningBroker {
     /// The series of groups, in Prometheus' text format.
     pub async fn group_metrics(&self) -> String {
         self.broker.groups.metrics(&self.broker).await
+    }
+
+    /// What is known of the plugins.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<PluginStatus> {
+        self.broker.plugins.statuses()
     }
 
     /// Brings the gauges up to date that are read only now and then.

@@ -75,7 +75,8 @@ impl Binding {
         self.plugin().map_or(&Reads::NOTHING, |plugin| plugin.reads())
     }
 
-    pub(crate) fn count_verdicts(&self, verdict: &'static str, records: usize) {
+    /// Counts verdicts, as what holds or, in shadow, as what would.
+    pub fn count_verdicts(&self, verdict: &'static str, records: usize) {
         if let Bound::Loaded(plugin) = &self.plugin {
             plugin.count_verdicts(verdict, self.is_shadow(), records as u64);
         }

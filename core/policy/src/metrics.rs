@@ -23,7 +23,8 @@ pub fn describe() {
     describe_counter!(REFUSALS, "Calls in which a plugin refused to answer");
     describe_counter!(
         VERDICTS,
-        "What a plugin said of records, by verdict; of a binding in shadow: what it would have said"
+        "What a plugin said of records (retention: of segments, topic-policy: of changes), by verdict; of a binding in \
+         shadow: what it would have said"
     );
     describe_counter!(OPENED, "Times that the breaker of a client opened");
     describe_counter!(SKIPPED, "Calls that were not made because the client's breaker was open");

@@ -53,7 +53,7 @@ pub enum Origin {
 /// What a plugin is made from.
 pub struct PluginParts {
     /// Makes its instances.
-    pub factory: Box<dyn PluginFactory>,
+    pub factory: Arc<dyn PluginFactory>,
     /// Its settings.
     pub settings: Settings,
     /// What follows from a failure.
@@ -111,7 +111,7 @@ pub struct PluginStatus {
 pub struct Plugin {
     name: String,
     hook: HookKind,
-    factory: Box<dyn PluginFactory>,
+    factory: Arc<dyn PluginFactory>,
     settings: Settings,
     on_error: OnError,
     dead_letter_topic: Option<String>,

@@ -19,6 +19,11 @@ impl PluginSet {
         self.plugins.insert((plugin.hook(), plugin.name().to_owned()), Arc::new(plugin));
     }
 
+    /// Adds plugins.
+    pub fn extend(&mut self, plugins: impl IntoIterator<Item = Plugin>) {
+        plugins.into_iter().for_each(|plugin| self.add(plugin));
+    }
+
     /// The plugin with this name.
     #[must_use]
     pub fn get(&self, hook: HookKind, name: &str) -> Option<&Arc<Plugin>> {

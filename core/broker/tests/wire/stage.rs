@@ -13,9 +13,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use watershed_broker::{BrokerParts, GroupParts, Limits, RunningBroker};
 use watershed_controller::{ControllerHandle, ControllerOptions, CreateTopic, RegisterBroker, TopicRef};
-use watershed_metadata::configs::BrokerConfig;
+use watershed_hooks::HookKind;
+use watershed_metadata::configs::{BrokerConfig, KnownPlugins, Parts, PluginFacts};
 use watershed_metadata::{Endpoint, SecurityProtocol, supported_features};
 use watershed_model::{BrokerId, Clock, ManualClock, Timestamp, TopicId, TopicIdPartition};
+use watershed_policy::{Binding, PluginSet};
 use watershed_protocol::frame::{api_of, split_frame};
 use watershed_protocol::{Request, Response, ResponseHeader, StrBytes, encode_request};
 use watershed_storage::LogStorage;
@@ -75,6 +77,16 @@ pub(crate) fn wanted(name: &str, partitions: i32, storage: &str) -> CreateTopic 
     CreateTopic { partitions, configs, ..CreateTopic::with_defaults(name) }
 }
 
+/// The names that the configuration's checks go by.
+fn known(plugins: &PluginSet) -> KnownPlugins {
+    let mut known = KnownPlugins::new();
+    for plugin in HookKind::ALL.into_iter().flat_map(|hook| plugins.of(hook)) {
+        let facts = PluginFacts { deterministic: plugin.is_deterministic(), reads_values: plugin.reads().values };
+        known.entry(plugin.hook().name().to_owned()).or_default().insert(plugin.name().to_owned(), facts);
+    }
+    known
+}
+
 /// A running broker.
 pub(crate) struct Stage {
     pub(crate) broker: RunningBroker,
@@ -90,6 +102,13 @@ impl Stage {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
+        Self::with_plugins(limits, PluginSet::default(), None).await
+    }
+
+    /// A broker with plugins, and with one that says which topics there may be.
+    pub(crate) async fn with_plugins(limits: Limits, plugins: PluginSet, topic_policy: Option<Binding>) -> Self {
+        let parts = Parts { plugins: Some(known(&plugins)), ..Parts::default() };
+        let config = BrokerConfig::with_parts(BTreeMap::new(), parts).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(NOW)));
         let controller = ControllerHandle::open(ControllerOptions {
@@ -97,7 +116,7 @@ impl Stage {
             node: BrokerId(1),
             cluster_id: None,
             voters: BTreeMap::new(),
-            config: BrokerConfig::default(),
+            config: config.clone(),
             clock: Arc::clone(&clock),
             random: Box::new(random),
         })
@@ -122,12 +141,12 @@ impl Stage {
             epoch,
             listeners: vec!["PLAINTEXT".to_owned()],
             controller: controller.clone(),
-            config: BrokerConfig::default(),
+            config,
             limits,
             storages,
             groups: GroupParts::default(),
-            plugins: Arc::default(),
-            topic_policy: None,
+            plugins: Arc::new(plugins),
+            topic_policy,
             clock,
             random: Arc::new(random),
         })

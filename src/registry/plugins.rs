@@ -1,0 +1,363 @@
+//! From `[[plugins]]` to plugins that can be asked.
+//!
+//! Everything is checked before anything starts: the file, its hash, what the plugin says of itself, its settings, the first
+//! instance; then that whatever names a plugin names one that is there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use watershed_hooks::{HookKind, PluginFactory, Settings};
+use watershed_metadata::configs::{BindingState as StateText, KnownPlugins, PluginBinding, PluginFacts};
+use watershed_metadata::configs::{ConfigError, Parts, nearest, validate_topic_all};
+use watershed_model::{Clock, SystemClock};
+use watershed_plugin_host::{Limits, LoadError, LoadedPlugin, PluginSource};
+use watershed_policy::{Binding, BindingState, BreakerSettings, OnError, Origin, Plugin, PluginParts, PluginSet};
+
+use super::Registry;
+use crate::config::{Config, OnErrorSetting, PluginTable};
+
+/// The largest file of a plugin that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Loads plugins of one kind.
+pub type PluginLoader = Box<dyn Fn(PluginSource) -> Result<LoadedPlugin, LoadError> + Send + Sync>;
+
+/// Makes a [`PluginLoader`] when the first plugin of its kind is loaded.
+pub type PluginHostFactory = Box<dyn Fn(&Config) -> Result<PluginLoader, String> + Send + Sync>;
+
+/// One thing that is wrong with plugins or with what names them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {message}")]
+pub struct PluginProblem {
+    /// The setting, such as `plugins[0].file`.
+    pub key: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// The known name that was probably meant.
+    pub nearest: Option<String>,
+}
+
+impl PluginProblem {
+    fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into(), nearest: None }
+    }
+}
+
+/// What was loaded of a file, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginFile {
+    /// The name by which it is bound.
+    pub name: String,
+    /// What it calls itself.
+    pub title: String,
+    /// Its version.
+    pub version: String,
+    /// The file's SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// The hooks that it serves.
+    pub hooks: Vec<HookKind>,
+    /// How much memory an instance may have, in bytes.
+    pub memory_bytes: usize,
+}
+
+/// The plugins of a configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Plugins {
+    /// All that can be asked, those that are built in among them.
+    pub set: Arc<PluginSet>,
+    /// What says which topics there may be.
+    pub topic_policy: Option<Binding>,
+    /// What was loaded from files.
+    pub files: Vec<PluginFile>,
+    /// What works otherwise than it looks.
+    pub advice: Vec<String>,
+}
+
+impl Plugins {
+    /// The names, and what the checks of the configuration go by.
+    #[must_use]
+    pub fn known(&self) -> KnownPlugins {
+        let mut known = KnownPlugins::new();
+        for hook in HookKind::ALL {
+            for plugin in self.set.of(hook) {
+                let reads_values = plugin.reads().values;
+                let facts = PluginFacts { deterministic: plugin.is_deterministic(), reads_values };
+                known.entry(hook.name().to_owned()).or_default().insert(plugin.name().to_owned(), facts);
+            }
+        }
+        known
+    }
+}
+
+/// Loads everything that a configuration names.
+pub(super) fn load(registry: &Registry, config: &Config) -> Result<Plugins, Vec<PluginProblem>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let limits = &config.limits;
+    let breaker = BreakerSettings {
+        faults: u32::try_from(limits.plugin_breaker_faults.get()).unwrap_or(u32::MAX),
+        open: Duration::from_millis(limits.plugin_breaker_open_ms.get()),
+    };
+    let mut loading = Loading { registry, config, clock, breaker, hosts: BTreeMap::new(), problems: Vec::new() };
+    let mut set = PluginSet::default();
+    loading.native(&mut set);
+    let mut files = Vec::new();
+    for (index, table) in config.plugins.iter().enumerate() {
+        if let Some(file) = &table.file {
+            match loading.file(&mut set, index, table, file) {
+                Ok(file) => files.push(file),
+                Err(problem) => loading.problems.push(problem),
+            }
+        }
+    }
+    let mut plugins = Plugins { set: Arc::new(set), topic_policy: None, files, advice: Vec::new() };
+    if loading.problems.is_empty() {
+        loading.bindings(&mut plugins);
+    }
+    if loading.problems.is_empty() { Ok(plugins) } else { Err(loading.problems) }
+}
+
+struct Loading<'a> {
+    registry: &'a Registry,
+    config: &'a Config,
+    clock: Arc<dyn Clock>,
+    breaker: BreakerSettings,
+    /// By the ending of a file's name.
+    hosts: BTreeMap<&'a str, PluginLoader>,
+    problems: Vec<PluginProblem>,
+}
+
+impl Loading<'_> {
+    /// What is built in, with the settings of the entries without a file.
+    fn native(&mut self, set: &mut PluginSet) {
+        let entries: Vec<_> =
+            self.config.plugins.iter().enumerate().filter(|(_, table)| table.file.is_none()).collect();
+        for (index, table) in &entries {
+            if !self.registry.hooks.iter().any(|factory| factory.name() == table.name) {
+                let key = format!("plugins[{index}].name");
+                let message = format!("there is no native plugin {:?}; give `file` for one from a file", table.name);
+                let near = nearest(&table.name, self.registry.hooks.iter().map(|factory| factory.name()));
+                self.problems
+                    .push(PluginProblem { nearest: near.map(str::to_owned), ..PluginProblem::new(key, message) });
+            }
+        }
+        for factory in &self.registry.hooks {
+            let entry = entries.iter().find(|(_, table)| table.name == factory.name());
+            let Some((index, table)) = entry else {
+                // Without settings some cannot be made: they are there for those who give them.
+                set.extend(self.plugin(Arc::clone(factory), Settings::new(), None, Origin::Native).ok());
+                continue;
+            };
+            let made = settings(table, *index).and_then(|settings| {
+                let made = self.plugin(Arc::clone(factory), settings, Some(table), Origin::Native);
+                made.map_err(|message| PluginProblem::new(format!("plugins[{index}].config"), message))
+            });
+            match made {
+                Ok(plugin) => set.add(plugin),
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+    }
+
+    fn plugin(
+        &self,
+        factory: Arc<dyn PluginFactory>,
+        settings: Settings,
+        table: Option<&PluginTable>,
+        origin: Origin,
+    ) -> Result<Plugin, String> {
+        let on_error = match table.map(PluginTable::on_error) {
+            None | Some(Ok(OnErrorSetting::Closed)) => OnError::Closed,
+            Some(Ok(OnErrorSetting::Open)) => OnError::Open,
+            Some(Ok(OnErrorSetting::DeadLetter(topic))) => OnError::DeadLetter(topic),
+            Some(Err(message)) => return Err(message),
+        };
+        let parts = PluginParts {
+            factory,
+            settings,
+            on_error,
+            dead_letter_topic: table.and_then(|table| table.dead_letter_topic.clone()),
+            origin,
+            random: Arc::new(super::random_u32),
+            breaker: self.breaker,
+            clock: Arc::clone(&self.clock),
+        };
+        Plugin::new(parts).map_err(|error| error.to_string())
+    }
+
+    fn file(
+        &mut self,
+        set: &mut PluginSet,
+        index: usize,
+        table: &PluginTable,
+        file: &std::path::Path,
+    ) -> Result<PluginFile, PluginProblem> {
+        let at = |key: &str| format!("plugins[{index}].{key}");
+        let contents = read(file).map_err(|message| PluginProblem::new(at("file"), message))?;
+        let sha256 = hex(&Sha256::digest(&contents));
+        if let Some(pinned) = table.sha256.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(&sha256)) {
+            let message = format!("{} has {sha256}, not {pinned}: it is not the file that was pinned", file.display());
+            return Err(PluginProblem::new(at("sha256"), message));
+        }
+        let limits = table
+            .memory_bytes()
+            .and_then(|memory| Limits::new(memory, table.budget()?).map_err(|error| error.to_string()));
+        let limits = limits.map_err(|message| PluginProblem::new(at("limits"), message))?;
+        let source = PluginSource { name: table.name.clone(), file: file.to_owned(), contents, limits };
+        let loaded = self.host(file).and_then(|host| host(source).map_err(|error| error.to_string()));
+        let loaded = loaded.map_err(|message| PluginProblem::new(at("file"), message))?;
+        let hooks = loaded.hooks();
+        let taken = |hook: &HookKind| {
+            self.registry.hooks.iter().any(|native| native.hook() == *hook && native.name() == table.name)
+        };
+        if let Some(hook) = hooks.iter().find(|hook| taken(hook)) {
+            let message = format!("{:?} is the name of a native {hook}; give the plugin another one", table.name);
+            return Err(PluginProblem::new(at("name"), message));
+        }
+        let dead_letters =
+            matches!(table.on_error(), Ok(OnErrorSetting::DeadLetter(_))) || table.dead_letter_topic.is_some();
+        if dead_letters && !hooks.contains(&HookKind::Interceptor) {
+            let key = if table.dead_letter_topic.is_some() { "dead_letter_topic" } else { "on_error" };
+            return Err(PluginProblem::new(at(key), "dead letters are for interceptors, and it serves none"));
+        }
+        let settings = settings(table, index)?;
+        let manifest = loaded.manifest;
+        for factory in loaded.factories {
+            let plugin = self.plugin(Arc::from(factory), settings.clone(), Some(table), Origin::Sandboxed);
+            set.add(plugin.map_err(|message| PluginProblem::new(at("config"), message))?);
+        }
+        let (title, version) = (manifest.name, manifest.version);
+        Ok(PluginFile { name: table.name.clone(), title, version, sha256, hooks, memory_bytes: limits.memory_bytes() })
+    }
+
+    /// The host for a file, by the ending of its name.
+    fn host(&mut self, file: &std::path::Path) -> Result<&PluginLoader, String> {
+        let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let Some((ending, factory)) = self.registry.hosts.iter().find(|(known, _)| *known == ending) else {
+            let known: Vec<_> = self.registry.hosts.iter().map(|(ending, _)| format!(".{ending}")).collect();
+            return Err(format!("{}: the name of a plugin's file ends in {}", file.display(), known.join(", ")));
+        };
+        if !self.hosts.contains_key(ending.as_str()) {
+            self.hosts.insert(ending, factory(self.config)?);
+        }
+        Ok(&self.hosts[ending.as_str()])
+    }
+
+    /// Whatever names a plugin names one that is there.
+    fn bindings(&mut self, plugins: &mut Plugins) {
+        let mut assignors: Vec<_> = plugins.set.of(HookKind::Assignor).map(|plugin| plugin.name().to_owned()).collect();
+        assignors.sort_unstable();
+        for (index, group) in self.config.groups.iter().enumerate() {
+            if let Some(name) = group.assignor.as_ref().filter(|name| !assignors.contains(name)) {
+                let message = format!("{name:?} is no assignor; there are {}", assignors.join(", "));
+                self.problems.push(PluginProblem::new(format!("groups[{index}].assignor"), message));
+            }
+        }
+        if let Some(text) = &self.config.topic_policy {
+            match self.topic_policy(plugins, text) {
+                Ok(binding) => plugins.topic_policy = binding,
+                Err(message) => self.problems.push(PluginProblem::new("topic_policy", message)),
+            }
+        }
+        let storages = self.registry.storages.keys().cloned().collect();
+        let parts = Parts { storages, assignors, plugins: Some(plugins.known()) };
+        let broker = match self.config.broker_config_with(parts) {
+            Ok(broker) => broker,
+            Err(errors) => {
+                self.problems.extend(errors.iter().map(|error| setting(error, "kafka")));
+                return;
+            }
+        };
+        for (index, topic) in self.config.topics.iter().enumerate() {
+            if let Err(errors) = validate_topic_all(&broker, &topic.config.0) {
+                self.problems.extend(errors.iter().map(|error| setting(error, &format!("topics[{index}].config"))));
+            }
+            plugins.advice.extend(advice(&topic.name, &topic.config.0));
+        }
+    }
+
+    fn topic_policy(&self, plugins: &Plugins, text: &str) -> Result<Option<Binding>, String> {
+        let wanted = PluginBinding::parse(text).ok_or("a plugin's name is expected")?;
+        let state = match wanted.state {
+            StateText::On => BindingState::On,
+            StateText::Shadow => BindingState::Shadow,
+            StateText::Off => return Ok(None),
+        };
+        let found = plugins.set.get(HookKind::TopicPolicy, &wanted.name).ok_or_else(|| {
+            let names: Vec<_> = plugins.set.of(HookKind::TopicPolicy).map(|plugin| plugin.name().to_owned()).collect();
+            let loaded = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            format!("there is no plugin {:?} for the hook topic-policy; loaded are: {loaded}", wanted.name)
+        })?;
+        Ok(Some(Binding::new(Arc::clone(found), state)))
+    }
+}
+
+/// What a topic binds without effect.
+fn advice(topic: &str, configs: &BTreeMap<String, String>) -> Option<String> {
+    use watershed_metadata::configs::{ORDERING_KEY_CONFIG, PARTITIONER_CONFIG, PARTITIONER_MODE_CONFIG};
+    let bound = [ORDERING_KEY_CONFIG, PARTITIONER_CONFIG].into_iter().find(|name| configs.contains_key(*name))?;
+    let enforced = configs.get(PARTITIONER_MODE_CONFIG).is_some_and(|mode| mode == "enforce");
+    (!enforced).then(|| {
+        format!(
+            "topic {topic}: {bound} is advice only, because every Kafka client chooses the partition itself; \
+             {PARTITIONER_MODE_CONFIG} = \"enforce\" makes it hold"
+        )
+    })
+}
+
+fn setting(error: &ConfigError, path: &str) -> PluginProblem {
+    match error {
+        ConfigError::Invalid { name, value, problem } => {
+            PluginProblem::new(format!("{path}.\"{name}\""), format!("{value:?} is refused: {problem}"))
+        }
+        ConfigError::Conflict { name, .. } => PluginProblem::new(format!("{path}.\"{name}\""), error.to_string()),
+        ConfigError::Unknown { name, .. } => PluginProblem::new(format!("{path}.\"{name}\""), error.to_string()),
+    }
+}
+
+fn read(file: &std::path::Path) -> Result<Vec<u8>, String> {
+    let told = |error: std::io::Error| format!("{} cannot be read: {error}", file.display());
+    let metadata = std::fs::metadata(file).map_err(told)?;
+    if !metadata.is_file() {
+        return Err(format!("{} is not a file", file.display()));
+    }
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(format!("{} has {} bytes, {FILE_BYTES_MAX} are allowed", file.display(), metadata.len()));
+    }
+    std::fs::read(file).map_err(told)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A plugin's settings, with what stands elsewhere put in.
+fn settings(table: &PluginTable, index: usize) -> Result<Settings, PluginProblem> {
+    let mut settings = table.config.0.clone();
+    for (key, value) in &mut settings {
+        resolve(value).map_err(|message| PluginProblem::new(format!("plugins[{index}].config.{key}"), message))?;
+    }
+    Ok(settings)
+}
+
+/// Puts in what `{ env = "NAME" }` and `{ file = "path" }` stand for, at any depth.
+fn resolve(value: &mut serde_json::Value) -> Result<(), String> {
+    let serde_json::Value::Object(map) = value else {
+        return match value {
+            serde_json::Value::Array(items) => items.iter_mut().try_for_each(resolve),
+            _ => Ok(()),
+        };
+    };
+    let only = |name: &str| map.get(name).and_then(|v| v.as_str()).filter(|_| map.len() == 1).map(str::to_owned);
+    let text = if let Some(name) = only("env") {
+        std::env::var(&name).map_err(|_| format!("the environment variable {name} is not set, or is no text"))?
+    } else if let Some(path) = only("file") {
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path} cannot be read: {error}"))?;
+        text.trim_end_matches(['\r', '\n']).to_owned()
+    } else {
+        return map.values_mut().try_for_each(resolve);
+    };
+    *value = serde_json::Value::String(text);
+    Ok(())
+}
