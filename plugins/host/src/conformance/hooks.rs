@@ -27,10 +27,14 @@ fn both<T: PartialEq + std::fmt::Debug>(
     want: &Result<T, Result<Failure, FaultKind>>,
     mut ask: impl FnMut(&mut Hook) -> Result<T, Failure>,
 ) {
-    let seen = comparable(ask(&mut make(kind)));
-    assert_eq!(&seen, want, "{kind}, {name}: a fresh instance");
-    let seen = comparable(ask(used));
-    assert_eq!(&seen, want, "{kind}, {name}: an instance that answered before");
+    let said = |answer: &Result<T, Failure>| answer.as_ref().err().map(ToString::to_string);
+    let answer = ask(&mut make(kind));
+    let text = said(&answer);
+    assert_eq!(&comparable(answer), want, "{kind}, {name}: a fresh instance, which says {text:?}");
+    let answer = ask(used);
+    let text = said(&answer);
+    let seen = comparable(answer);
+    assert_eq!(&seen, want, "{kind}, {name}: an instance that answered before, which says {text:?}");
     if matches!(seen, Err(Err(_))) {
         // A broken instance is not asked again.
         *used = make(kind);

@@ -1,0 +1,17 @@
+//! The reference plugin, written in Luau, says what the native one says.
+#![allow(missing_docs)]
+
+use watershed_lua::LuaHost;
+use watershed_plugin_host::{Limits, PluginSource, conformance};
+
+#[test]
+fn the_reference_plugin_in_luau_conforms() {
+    let source = PluginSource {
+        name: "reference".to_owned(),
+        file: "tests/conformance.luau".into(),
+        contents: include_bytes!("conformance.luau").to_vec(),
+        limits: Limits::default(),
+    };
+    let plugin = LuaHost::new().load(source).unwrap_or_else(|error| panic!("{error}"));
+    conformance::run_loaded(&plugin);
+}
