@@ -6,8 +6,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use watershed_hooks::{Client, Failure, Hook, LogSummary, SegmentSummary};
+use watershed_log::RetentionOutcome;
 use watershed_metadata::{Change, MetadataDelta};
+use watershed_model::{Offset, Timestamp};
+use watershed_storage::SegmentMeta;
 
+use crate::partition::Partition;
 use crate::{Broker, groups};
 
 /// How often every log is looked at for what is due: expired producers, a checkpoint.
@@ -63,23 +68,105 @@ async fn retention(broker: Arc<Broker>, stop: CancellationToken) {
             if index % PARTITIONS_PER_TURN == 0 {
                 tokio::task::yield_now().await;
             }
-            let (topic, number) = (&partition.topic.name, partition.tp.partition);
-            match partition.log.apply_retention(broker.clock.now()).await {
-                Ok(outcome) => {
-                    for (segment, reason) in &outcome.deleted {
-                        tracing::info!(%topic, partition = number, base = %segment.base, bytes = segment.bytes, ?reason,
-                            "deleted a segment");
-                    }
-                    if outcome.future > 0 {
-                        tracing::warn!(%topic, partition = number, segments = outcome.future,
-                            "segments hold timestamps in the future and are kept until then \
-                             (message.timestamp.after.max.ms keeps them out)");
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%topic, partition = number, %error, "retention failed; trying again later")
-                }
+            retain(&broker, &partition).await;
+            tokio::select! {
+                before = policy_offset(&broker, &partition) => delete_before(&partition, before).await,
+                () = stop.cancelled() => return,
             }
+        }
+    }
+}
+
+/// Applies the built-in retention.
+async fn retain(broker: &Broker, partition: &Partition) {
+    let (topic, number) = (&partition.topic.name, partition.tp.partition);
+    match partition.log.apply_retention(broker.clock.now()).await {
+        Ok(outcome) => {
+            report(partition, &outcome);
+            if outcome.future > 0 {
+                tracing::warn!(%topic, partition = number, segments = outcome.future,
+                    "segments hold timestamps in the future and are kept until then \
+                     (message.timestamp.after.max.ms keeps them out)");
+            }
+        }
+        Err(error) => tracing::warn!(%topic, partition = number, %error, "retention failed; trying again later"),
+    }
+}
+
+fn report(partition: &Partition, outcome: &RetentionOutcome) {
+    let (topic, number) = (&partition.topic.name, partition.tp.partition);
+    for (segment, reason) in &outcome.deleted {
+        tracing::info!(%topic, partition = number, base = %segment.base, bytes = segment.bytes, ?reason,
+            "deleted a segment");
+    }
+}
+
+/// Asks the topic's retention policy, if it has one: the offset below which everything may go.
+async fn policy_offset(broker: &Broker, partition: &Partition) -> Option<Offset> {
+    let binding = partition.topic.bindings()?.retention.clone()?;
+    let log = &partition.log;
+    let segments = log.segments();
+    // Only closed segments are ever deleted: without one there is no question.
+    if !log.config().cleanup.delete || !segments.iter().any(|segment| segment.sealed) {
+        return None;
+    }
+    let (topic, number) = (Arc::clone(&partition.topic.name), partition.tp.partition);
+    let (now, start, high_watermark) = (broker.clock.now(), log.start(), log.high_watermark());
+    let asked = binding.clone();
+    let question = move || {
+        let summary = LogSummary {
+            topic: &topic,
+            partition: number.unsigned_abs(),
+            now: now.0,
+            start_offset: start.0,
+            high_watermark: high_watermark.0,
+            segments: segments.iter().map(summarized).collect(),
+        };
+        asked.ask(&Client::default(), 0, |hook| match hook {
+            Hook::Retention(retention) => retention.delete_before(&summary),
+            other => Err(Failure::wrong_answer(format!("it serves {}", other.kind()))),
+        })
+    };
+    let topic = &partition.topic.name;
+    let before = match broker.on_plugin_pool(question).await {
+        Ok(Ok(answer)) => Offset(answer.flatten()?),
+        // What is the plugin's fault was logged where it was met.
+        Ok(Err(error)) => {
+            tracing::debug!(%topic, partition = number, %error, "no answer from a retention policy: everything is kept");
+            return None;
+        }
+        Err(error) => {
+            tracing::warn!(%topic, partition = number, error, "a retention policy did not end as it should: everything is kept");
+            return None;
+        }
+    };
+    let segments = log.segments_before(before).len();
+    binding.count_verdicts("delete", segments);
+    if binding.is_shadow() {
+        tracing::debug!(%topic, partition = number, %before, segments, "a retention policy in shadow would delete");
+        return None;
+    }
+    Some(before)
+}
+
+fn summarized(segment: &SegmentMeta) -> SegmentSummary {
+    SegmentSummary {
+        base_offset: segment.base.0,
+        end_offset: segment.end.0,
+        bytes: segment.bytes,
+        max_timestamp: segment.max_timestamp.unwrap_or(Timestamp::NONE).0,
+        sealed: segment.sealed,
+    }
+}
+
+/// Deletes what the topic's policy needs no longer.
+async fn delete_before(partition: &Partition, before: Option<Offset>) {
+    let Some(before) = before else { return };
+    let (topic, number) = (&partition.topic.name, partition.tp.partition);
+    match partition.log.delete_segments_before(before).await {
+        Ok(outcome) => report(partition, &outcome),
+        Err(error) => {
+            tracing::warn!(%topic, partition = number, %error, "a retention policy's deletion failed; trying again later");
         }
     }
 }

@@ -6,8 +6,9 @@ use watershed_model::BrokerId;
 use watershed_protocol::ErrorCode;
 use watershed_protocol::messages::{alter_configs as plain, incremental_alter_configs as steps};
 
-use super::{Call, each, is_internal};
+use super::{Call, is_internal};
 use crate::errors::controller_code;
+use crate::topic_policy;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -29,7 +30,8 @@ pub(super) async fn replace(call: &Call<'_>, request: plain::AlterConfigsRequest
         items.push(Item { kind: resource.resource_type, name: resource.resource_name, work });
     }
     let (items, work) = split(items);
-    let replies = each(call.broker.controller().replace_configs(work, request.validate_only).await);
+    let replace = |work| call.broker.controller().replace_configs(work, request.validate_only);
+    let replies = topic_policy::judged(call.broker, &call.hook_client(), work, replace).await;
     let responses = join(items, replies).into_iter().map(|answer| plain::AlterConfigsResourceResponse {
         error_code: answer.code.into(),
         error_message: answer.message,
@@ -59,7 +61,8 @@ pub(super) async fn incremental(
         items.push(Item { kind: resource.resource_type, name: resource.resource_name, work });
     }
     let (items, work) = split(items);
-    let replies = each(call.broker.controller().incremental_alter_configs(work, request.validate_only).await);
+    let alter = |work| call.broker.controller().incremental_alter_configs(work, request.validate_only);
+    let replies = topic_policy::judged(call.broker, &call.hook_client(), work, alter).await;
     let responses = join(items, replies).into_iter().map(|answer| steps::AlterConfigsResourceResponse {
         error_code: answer.code.into(),
         error_message: answer.message,
@@ -91,7 +94,8 @@ fn split<T>(items: Vec<Item<T>>) -> (Vec<Item<()>>, Vec<T>) {
     (rest.collect(), work)
 }
 
-fn join(items: Vec<Item<()>>, mut replies: impl Iterator<Item = Result<(), ControllerError>>) -> Vec<Answer> {
+fn join<T>(items: Vec<Item<()>>, replies: Vec<(T, Result<(), ControllerError>)>) -> Vec<Answer> {
+    let mut replies = replies.into_iter().map(|(_, reply)| reply);
     let answer = |item: Item<()>| {
         let (code, message) = match item.work {
             Err((code, message)) => (code, Some(message)),

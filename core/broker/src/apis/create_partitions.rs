@@ -6,8 +6,9 @@ use watershed_protocol::messages::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopicResult,
 };
 
-use super::{Call, each, first_of_each};
+use super::{Call, first_of_each};
 use crate::errors::controller_code;
+use crate::topic_policy;
 
 pub(super) async fn handle(call: &Call<'_>, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let brokers = |ids: Vec<i32>| ids.into_iter().map(BrokerId).collect();
@@ -17,8 +18,9 @@ pub(super) async fn handle(call: &Call<'_>, request: CreatePartitionsRequest) ->
         assignments: topic.assignments.map(|all| all.into_iter().map(|one| brokers(one.broker_ids)).collect()),
     });
     let topics: Vec<CreatePartitions> = topics.collect();
-    let created = call.broker.controller().create_partitions(topics.clone(), request.validate_only).await;
-    let replies = topics.into_iter().map(|topic| topic.name).zip(each(created));
+    let create = |topics| call.broker.controller().create_partitions(topics, request.validate_only);
+    let replies = topic_policy::judged(call.broker, &call.hook_client(), topics, create).await;
+    let replies = replies.into_iter().map(|(topic, reply)| (topic.name, reply));
     let results = first_of_each(replies, |(name, _)| name.clone());
     let answer = |(name, reply): (String, Result<(), _>)| {
         let error = reply.err();

@@ -9,17 +9,18 @@ use watershed_protocol::messages::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
 };
 
-use super::{Call, each, first_of_each, is_internal};
+use super::{Call, first_of_each, is_internal};
 use crate::errors::controller_code;
+use crate::topic_policy;
 
 /// The first version whose reply describes the topic.
 const DESCRIBED_SINCE: i16 = 5;
 
 pub(super) async fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let topics: Vec<CreateTopic> = request.topics.into_iter().map(wanted).collect();
-    let created = call.broker.controller().create_topics(topics.clone(), request.validate_only).await;
-    let replies = topics.into_iter().zip(each(created));
-    let results = first_of_each(replies, |(topic, _)| topic.name.clone());
+    let create = |topics| call.broker.controller().create_topics(topics, request.validate_only);
+    let replies = topic_policy::judged(call.broker, &call.hook_client(), topics, create).await;
+    let results = first_of_each(replies.into_iter(), |(topic, _)| topic.name.clone());
     CreateTopicsResponse {
         throttle_time_ms: 0,
         topics: results.map(|(topic, reply)| answer(call, topic, reply)).collect(),
@@ -59,7 +60,7 @@ fn answer(call: &Call<'_>, topic: CreateTopic, reply: Result<CreatedTopic, Contr
         ..CreatableTopicResult::default()
     };
     if call.version >= DESCRIBED_SINCE {
-        // The values that were sent are shown as they were sent, as in Kafka.
+        // The values that were sent, or set by the topic policy, are shown as they were sent, as in Kafka.
         let mut sent: BTreeMap<String, String> =
             topic.configs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         let config = call.broker.config();

@@ -91,7 +91,7 @@ async fn by_name(call: &Call<'_>, names: BTreeSet<String>, may_create: bool) -> 
     let mut refused = std::collections::BTreeMap::new();
     if create {
         for name in missing {
-            if let Err(code) = call.broker.auto_create(name).await {
+            if let Err(code) = call.broker.auto_create_for(&call.hook_client(), name).await {
                 refused.insert(name.clone(), code);
             }
         }

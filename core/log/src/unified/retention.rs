@@ -1,4 +1,4 @@
-//! Deleting: by time, by size, by request; and cutting the end off.
+//! Deleting: by time, by size, by policy, by request; and cutting the end off.
 
 use watershed_model::{Offset, Timestamp};
 use watershed_storage::{Ends, SegmentMeta, StorageError};
@@ -15,6 +15,8 @@ pub enum DeletionReason {
     Size,
     /// Its newest record was older than `retention.ms`.
     Time,
+    /// The topic's own policy needs it no longer: [`UnifiedLog::delete_segments_before`].
+    Policy,
 }
 
 /// What retention did.
@@ -63,6 +65,37 @@ impl UnifiedLog {
         }
         self.move_start(to).await?;
         Ok(outcome)
+    }
+
+    /// The segments that [`UnifiedLog::delete_segments_before`] would delete now, oldest first: those that lie as a whole below
+    /// `before`, the high watermark, the last stable offset and the active segment.
+    #[must_use]
+    pub fn segments_before(&self, before: Offset) -> Vec<SegmentMeta> {
+        // The segments first: the marks only rise, so that an old segment is judged by marks that are as new or newer.
+        let mut segments = self.log.segments();
+        let bound = before.min(self.high_watermark()).min(self.last_stable_offset());
+        let whole = segments.iter().take_while(|segment| segment.sealed && segment.end <= bound).count();
+        segments.truncate(whole);
+        segments
+    }
+
+    /// Deletes the segments that lie as a whole below `before`, because the topic's own policy says so; an offset that makes no
+    /// sense is no error. A segment is never cut. The active segment stays, and so does what is not replicated or belongs to an
+    /// open transaction; only a topic with `cleanup.policy=delete` loses anything.
+    ///
+    /// # Errors
+    /// [`LogError::Storage`].
+    pub async fn delete_segments_before(&self, before: Offset) -> Result<RetentionOutcome, LogError> {
+        if !self.config().cleanup.delete {
+            return Ok(RetentionOutcome::default());
+        }
+        let segments = self.segments_before(before);
+        // A sealed segment has a snapshot of its producers at its end: they outlive its records.
+        if let Some(last) = segments.last() {
+            self.move_start(last.end).await?;
+        }
+        let deleted = segments.into_iter().map(|segment| (segment, DeletionReason::Policy)).collect();
+        Ok(RetentionOutcome { deleted, future: 0 })
     }
 
     /// DeleteRecords: makes everything below `before` unreadable, for ever; `None` means up to the high watermark. Gives the log

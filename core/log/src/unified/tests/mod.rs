@@ -4,6 +4,7 @@
 mod ends;
 mod held;
 mod model;
+mod policy;
 mod promises;
 mod reading;
 mod restart;
