@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use watershed_coordinator::groups::{Assignors, GroupCoordinator, GroupReply, GroupRequest};
+use watershed_coordinator::groups::{Assignors, GroupCoordinator, GroupReply, GroupRequest, Question};
 use watershed_coordinator::runtime::{Coordinator, CoordinatorLog, Host, NewBatch, Replies};
 use watershed_metadata::configs::BrokerConfig;
 use watershed_model::{ManualClock, Offset, Timestamp};
@@ -62,12 +62,14 @@ impl CoordinatorLog for Ground {
     }
 }
 
-impl Host for Ground {
+impl Host<Question> for Ground {
     fn wake_at(&self, _: u64) {}
 
     fn hand_over(&self) {}
 
     fn watch(&self, _: Offset) {}
+
+    fn send(&self, _: Question) {}
 }
 
 struct World {

@@ -49,7 +49,12 @@ pub(super) async fn load(
     let groups = broker.groups();
     let compression = broker.config().settings().groups.offsets_topic_compression;
     let log = PartitionLog::new(Arc::clone(&partition), Arc::clone(broker.clock_handle()), compression);
-    let host = Arc::new(ShardHost::new(Arc::clone(&partition.log), groups.runtime.clone(), Arc::clone(&groups.alarm)));
+    let host = Arc::new(ShardHost::new(
+        Arc::clone(&partition.log),
+        groups.runtime.clone(),
+        Arc::clone(&groups.alarm),
+        Arc::clone(&groups.questions),
+    ));
     let driver = Arc::clone(&host);
     let coordinator = Coordinator::new(machine, end, Arc::new(log), driver, Arc::clone(broker.clock_handle()));
     let coordinator = Arc::new(coordinator);

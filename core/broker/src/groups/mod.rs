@@ -1,7 +1,7 @@
 //! The group coordinators of this broker: one for each partition of `__consumer_offsets` that it leads.
 //!
 //! - `shard.rs`: one of them, with its ports: the partition's log, timers, hand-over.
-//! - `load.rs`: from the partition to a coordinator.
+//! - `load.rs`: from the partition to a coordinator. `questions.rs`: asks assignors that are plugins.
 //! - `lag.rs`: how far groups are behind; `report.rs`: what metrics and the HTTP API show.
 //!
 //! A coordinator is loaded when its partition is first needed, at start for those that hold records. Requests that come while it
@@ -10,6 +10,7 @@
 
 mod lag;
 mod load;
+mod questions;
 mod report;
 mod shard;
 
@@ -35,6 +36,7 @@ use crate::apis::Call;
 use crate::errors::coordinator_code;
 
 use lag::Lags;
+use questions::Questions;
 pub(crate) use report::run_lags;
 pub use report::{GroupPartition, GroupStatus};
 pub(crate) use shard::Shard;
@@ -70,7 +72,8 @@ pub struct GroupParts {
     pub rules: GroupRules,
     /// The most partitions of groups whose lag is shown.
     pub partitions_max: usize,
-    /// The assignors by name; `uniform` must be among them, because it takes over where another one fails.
+    /// The assignors by name; `uniform` must be among those that are asked inside the coordinator, because it takes over where another
+    /// one fails.
     pub assignors: Assignors,
 }
 
@@ -102,6 +105,7 @@ pub(crate) struct Groups {
     /// Rung when a timer is to fire earlier than was planned.
     alarm: Arc<Notify>,
     loads: Arc<Semaphore>,
+    questions: Arc<Questions>,
     lags: Lags,
 }
 
@@ -116,6 +120,7 @@ impl Groups {
             runtime: Handle::current(),
             alarm: Arc::default(),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
+            questions: Arc::new(Questions::new()),
             lags: Lags::default(),
         }
     }

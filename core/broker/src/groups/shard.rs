@@ -6,13 +6,14 @@ use std::sync::{Arc, OnceLock, Weak};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use watershed_coordinator::groups::GroupCoordinator;
+use watershed_coordinator::groups::{GroupCoordinator, Question};
 use watershed_coordinator::runtime::{Coordinator, CoordinatorLog, Host, NewBatch};
 use watershed_log::{Mark, Origin, UnifiedLog, ValidatedBatch};
 use watershed_model::record::{BatchBuilder, BatchHeader, Compression, HEADER_BYTES, NewRecord, ProducerSequence};
 use watershed_model::{Clock, Offset, Timestamp};
 use watershed_protocol::ErrorCode;
 
+use super::questions::Questions;
 use crate::errors::{log_code, storage_code};
 use crate::partition::Partition;
 
@@ -142,13 +143,14 @@ pub(super) struct ShardHost {
     log: Arc<UnifiedLog>,
     runtime: Handle,
     alarm: Arc<Notify>,
+    questions: Arc<Questions>,
     due_ms: AtomicU64,
     coordinator: OnceLock<Weak<Coordinator<GroupCoordinator>>>,
 }
 
 impl ShardHost {
-    pub(super) fn new(log: Arc<UnifiedLog>, runtime: Handle, alarm: Arc<Notify>) -> Self {
-        Self { log, runtime, alarm, due_ms: AtomicU64::new(NEVER), coordinator: OnceLock::new() }
+    pub(super) fn new(log: Arc<UnifiedLog>, runtime: Handle, alarm: Arc<Notify>, questions: Arc<Questions>) -> Self {
+        Self { log, runtime, alarm, questions, due_ms: AtomicU64::new(NEVER), coordinator: OnceLock::new() }
     }
 
     /// Whom it drives; called once, before the coordinator starts.
@@ -162,7 +164,7 @@ impl ShardHost {
     }
 }
 
-impl Host for ShardHost {
+impl Host<Question> for ShardHost {
     fn wake_at(&self, at_ms: u64) {
         self.due_ms.fetch_min(at_ms, Ordering::AcqRel);
         self.alarm.notify_one();
@@ -180,5 +182,10 @@ impl Host for ShardHost {
             let outcome = passed.await.map_err(|error| storage_code(&error));
             coordinator.settled(outcome);
         });
+    }
+
+    fn send(&self, question: Question) {
+        let Some(coordinator) = self.coordinator.get() else { return };
+        self.questions.carry(question, Weak::clone(coordinator), &self.runtime);
     }
 }

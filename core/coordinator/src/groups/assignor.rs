@@ -1,7 +1,9 @@
 //! Asks the hook `assignor`: from members and metadata to what it sees, and back.
 //!
-//! What a plugin answers is checked (`watershed_hooks::assign_group`); where it fails or breaks the rules, the built-in that the
-//! operator's list names first takes over, and the coordinator counts it.
+//! Those that are built in are asked here and now. The others, plugins that may take long, are asked outside: `question.rs`.
+//!
+//! What an assignor answers is checked (`watershed_hooks::assign_group`); where it fails or breaks the rules, [`FALLBACK`] takes over,
+//! and the coordinator counts it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,32 +20,81 @@ use super::consumer::Partitions;
 /// The assignor that takes over where another one fails; every broker has it.
 pub(super) const FALLBACK: &str = "uniform";
 
+/// Assignors by name. One group at a time asks: an instance may keep state.
+type ByName = BTreeMap<String, Mutex<Box<dyn Assignor>>>;
+
 /// The assignors of a broker, by name.
 #[derive(Default)]
 pub struct Assignors {
-    /// One group at a time asks: an instance may keep state.
-    by_name: BTreeMap<String, Mutex<Box<dyn Assignor>>>,
+    inline: ByName,
+    outside: ByName,
 }
 
 impl fmt::Debug for Assignors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.by_name.keys()).finish()
+        f.debug_list().entries(self.inline.keys().chain(self.outside.keys())).finish()
     }
 }
 
+/// All of them fast enough to be asked inside the coordinator.
 impl FromIterator<(String, Box<dyn Assignor>)> for Assignors {
     fn from_iter<I: IntoIterator<Item = (String, Box<dyn Assignor>)>>(assignors: I) -> Self {
-        Self { by_name: assignors.into_iter().map(|(name, assignor)| (name, Mutex::new(assignor))).collect() }
+        Self::new(assignors, [])
     }
 }
 
 impl Assignors {
-    fn ask(&self, name: &str, spec: &GroupSpec<'_>) -> Result<Vec<Vec<TopicPartition>>, String> {
-        let assignor = self.by_name.get(name).ok_or_else(|| format!("there is no assignor {name}"))?;
-        let answer = assign_group(&mut **assignor.lock(), spec);
-        answer.map(|assignment| assignment.members).map_err(|failure| failure.to_string())
+    /// Assignors that are asked inside the coordinator, which waits for them, and others (plugins) that are asked outside, where they
+    /// may take their time. Of two with one name the first kind counts.
+    #[must_use]
+    pub fn new(
+        inline: impl IntoIterator<Item = (String, Box<dyn Assignor>)>,
+        outside: impl IntoIterator<Item = (String, Box<dyn Assignor>)>,
+    ) -> Self {
+        let lock = |(name, assignor)| (name, Mutex::new(assignor));
+        Self { inline: inline.into_iter().map(lock).collect(), outside: outside.into_iter().map(lock).collect() }
+    }
+
+    /// Whether any is asked outside.
+    #[must_use]
+    pub fn has_outside(&self) -> bool {
+        !self.outside.is_empty()
+    }
+
+    /// Whether this one is asked outside. One that does not exist is not: that is known at once.
+    #[must_use]
+    pub fn is_outside(&self, name: &str) -> bool {
+        self.outside.contains_key(name) && !self.inline.contains_key(name)
+    }
+
+    /// What each member is to own, by member id, as the named assignor says. It takes as long as the assignor takes.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words.
+    pub(in crate::groups) fn ask(
+        &self,
+        name: &str,
+        image: &MetadataImage,
+        members: &[Candidate<'_>],
+    ) -> Result<Targets, String> {
+        let assignor = self.inline.get(name).or_else(|| self.outside.get(name));
+        let assignor = assignor.ok_or_else(|| format!("there is no assignor {name}"))?;
+        let spec = spec(image, members);
+        let answer = assign_group(&mut **assignor.lock(), &spec).map_err(|failure| failure.to_string())?;
+        let given = spec.members().iter().zip(&answer.members).map(|(member, partitions)| {
+            let topics = by_topic(partitions).map(|(topic, of_topic)| {
+                let id = spec.topics()[topic as usize].id;
+                let number = |place: &TopicPartition| i32::try_from(place.partition).unwrap_or(i32::MAX);
+                (id, of_topic.iter().map(number).collect())
+            });
+            (Arc::from(member.member_id), topics.collect())
+        });
+        Ok(given.collect())
     }
 }
+
+/// What each member is to own, by member id.
+pub(in crate::groups) type Targets = BTreeMap<Arc<str>, Partitions>;
 
 /// A member, as the hook is to see it.
 pub(in crate::groups) struct Candidate<'a> {
@@ -57,7 +108,7 @@ pub(in crate::groups) struct Candidate<'a> {
 }
 
 impl GroupCoordinator {
-    /// What each member is to own, by member id; by the named assignor, or where it fails by [`FALLBACK`].
+    /// What each member is to own; by the named assignor, here and now, or where it fails by [`FALLBACK`].
     ///
     /// # Errors
     /// In words, if that fails too.
@@ -66,22 +117,25 @@ impl GroupCoordinator {
         group_id: &str,
         name: &str,
         members: &[Candidate<'_>],
-    ) -> Result<BTreeMap<Arc<str>, Partitions>, String> {
-        let spec = spec(&self.image, members);
-        let answer = self.assignors.ask(name, &spec).or_else(|reason| {
-            tracing::warn!(group = group_id, assignor = name, reason, "an assignor failed; {FALLBACK} takes over");
-            self.failed_assignments.set(self.failed_assignments.get() + 1);
-            self.assignors.ask(FALLBACK, &spec)
-        })?;
-        let given = spec.members().iter().zip(&answer).map(|(member, partitions)| {
-            let topics = by_topic(partitions).map(|(topic, of_topic)| {
-                let id = spec.topics()[topic as usize].id;
-                let number = |place: &TopicPartition| i32::try_from(place.partition).unwrap_or(i32::MAX);
-                (id, of_topic.iter().map(number).collect())
-            });
-            (Arc::from(member.member_id), topics.collect())
-        });
-        Ok(given.collect())
+    ) -> Result<Targets, String> {
+        let answer = self.assignors.ask(name, &self.image, members);
+        answer.or_else(|reason| self.assign_instead(group_id, name, &reason, members))
+    }
+
+    /// The same by [`FALLBACK`], because the named assignor has failed.
+    ///
+    /// # Errors
+    /// In words, if that fails too.
+    pub(in crate::groups) fn assign_instead(
+        &self,
+        group_id: &str,
+        failed: &str,
+        reason: &str,
+        members: &[Candidate<'_>],
+    ) -> Result<Targets, String> {
+        tracing::warn!(group = group_id, assignor = failed, reason, "an assignor failed; {FALLBACK} takes over");
+        self.failed_assignments.set(self.failed_assignments.get() + 1);
+        self.assignors.ask(FALLBACK, &self.image, members)
     }
 }
 

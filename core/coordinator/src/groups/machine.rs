@@ -1,6 +1,5 @@
 //! The group coordinator as the runtime sees it: which handler takes what.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +7,7 @@ use watershed_metadata::MetadataImage;
 use watershed_model::{ProducerEpoch, ProducerId};
 use watershed_protocol::ErrorCode;
 
-use super::{Group, GroupCoordinator, GroupReply, GroupRequest, GroupTimer, GroupToken, Output};
+use super::{Group, GroupCoordinator, GroupReply, GroupRequest, GroupTimer, GroupToken, Output, Question};
 use crate::records::GroupRecord;
 use crate::runtime::{Call, Now, Position, StateMachine};
 
@@ -18,7 +17,7 @@ impl StateMachine for GroupCoordinator {
     type Reply = GroupReply;
     type Timer = GroupTimer;
     type Token = GroupToken;
-    type Send = Infallible;
+    type Send = Question;
 
     fn encode(record: &GroupRecord) -> Result<(Bytes, Option<Bytes>), String> {
         record.encode().map_err(|error| error.to_string())
@@ -34,6 +33,7 @@ impl StateMachine for GroupCoordinator {
             GroupRequest::SyncGroup(request) => self.is_large(&request.group_id),
             GroupRequest::LeaveGroup(request) => self.is_large(&request.group_id),
             GroupRequest::ConsumerGroupHeartbeat(request) => self.is_heavy_heartbeat(request),
+            GroupRequest::Assigned(answer) => self.is_large(&answer.group),
             GroupRequest::DeleteGroups(_)
             | GroupRequest::DescribeGroups(_)
             | GroupRequest::ConsumerGroupDescribe(_)
@@ -66,6 +66,10 @@ impl StateMachine for GroupCoordinator {
             GroupRequest::ConsumerGroupDescribe(groups) => self.describe_consumer_groups(&call, groups, out),
             GroupRequest::ListGroups { states, types } => self.list_groups(&call, &states, &types, out),
             GroupRequest::TopicsDeleted(topics) => self.topics_deleted(&call, &topics, out),
+            GroupRequest::Assigned(answer) => {
+                self.assigned(answer, now, out);
+                out.reply(call.id, GroupReply::Assigned);
+            }
         }
     }
 
@@ -78,6 +82,7 @@ impl StateMachine for GroupCoordinator {
             GroupTimer::ClassicHeartbeat(..)
             | GroupTimer::ClassicJoin(_)
             | GroupTimer::ClassicSync(_)
+            | GroupTimer::Answer(_)
             | GroupTimer::Expiry => false,
         }
     }
@@ -92,12 +97,21 @@ impl StateMachine for GroupCoordinator {
             | GroupTimer::ConsumerJoin(group, member)
             | GroupTimer::ConsumerSync(group, member) => self.consumer_member_expired(&group, &member, now, out),
             GroupTimer::ConsumerRebalance(group, member) => self.consumer_rebalance_expired(&group, &member, now, out),
+            GroupTimer::Answer(group) => self.answer_is_overdue(&group, now, out),
             GroupTimer::Expiry => self.expire(now, out),
         }
     }
 
     fn settled(&mut self, token: GroupToken, outcome: Result<(), ErrorCode>, now: Now, out: &mut Output) {
-        self.classic_settled(token, outcome, now, out);
+        match token {
+            GroupToken::ConsumerEpoch { group } => {
+                // What was refused has raised nothing.
+                if outcome.is_ok() {
+                    self.ask_for_target(&group, now, out);
+                }
+            }
+            token => self.classic_settled(token, outcome, now, out),
+        }
     }
 
     fn metadata(&mut self, image: &Arc<MetadataImage>, _now: Now, _out: &mut Output) {

@@ -5,7 +5,8 @@
 //! - `classic/`: joins, syncs, heartbeats and leaves of classic groups (KIP-62, KIP-345, KIP-394, KIP-429, KIP-559, KIP-800, KIP-814).
 //! - `consumer/`: heartbeats of consumer groups, targets and reconciliation, classic members among them, up- and downgrade.
 //! - `offsets/`: commits, fetches, deletion and expiry of offsets.
-//! - `admin.rs`: listing, describing and deleting groups. `assignor.rs`: asks the hook. `protocol.rs`: what consumers tell each other.
+//! - `admin.rs`: listing, describing and deleting groups. `protocol.rs`: what consumers tell each other.
+//! - `assignor.rs`: asks the hook. `question.rs`: where that is a plugin, outside the coordinator.
 //! - `counters.rs`: what metrics read.
 //!
 //! Semantics are those of Kafka 4.2.0's `GroupCoordinatorShard`, `GroupMetadataManager` and `OffsetMetadataManager`.
@@ -22,6 +23,7 @@ mod group;
 mod machine;
 mod offsets;
 mod protocol;
+mod question;
 mod request;
 mod status;
 
@@ -42,6 +44,7 @@ pub use consumer::{ConsumerGroup, ConsumerGroupState, ConsumerMember, Partitions
 pub use counters::{BrokerAssignment, GroupCounters};
 pub use group::{Committer, Group, GroupError};
 pub use offsets::{CommittedOffset, ExpirationBase, GroupOffsets, OffsetOf, Offsets, TopicOffsets};
+pub use question::{Answer, Question};
 pub use request::{GroupReply, GroupRequest, GroupTimer, GroupToken};
 pub use status::{CommittedAt, GroupStatus};
 
@@ -63,6 +66,8 @@ pub struct GroupCoordinator {
     counters: GroupCounters,
     /// Assignments of a plugin that were replaced by the built-in's.
     failed_assignments: Cell<u64>,
+    /// Counts the questions to assignors outside.
+    questions: u64,
     /// The time of the event at work.
     now: Now,
     /// What the next epoch of a consumer group stands for.
@@ -98,6 +103,7 @@ impl GroupCoordinator {
             offsets: Offsets::default(),
             counters: GroupCounters::default(),
             failed_assignments: Cell::new(0),
+            questions: 0,
             now: Now { elapsed_ms: 0, wall: Timestamp(0) },
             rebalance_note: None,
             topics_version: 0,

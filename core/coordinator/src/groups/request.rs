@@ -14,6 +14,8 @@ use watershed_protocol::messages::{
     TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
 
+use super::Answer;
+
 /// A request.
 #[derive(Clone, Debug)]
 pub enum GroupRequest {
@@ -55,6 +57,8 @@ pub enum GroupRequest {
     },
     /// Topics are gone: every group forgets their offsets.
     TopicsDeleted(Vec<Arc<str>>),
+    /// An assignor outside has answered a [`Question`](super::Question).
+    Assigned(Answer),
 }
 
 /// A reply, by the request it answers.
@@ -88,6 +92,8 @@ pub enum GroupReply {
     ListGroups(Vec<ListedGroup>),
     /// TopicsDeleted.
     TopicsDeleted,
+    /// Assigned.
+    Assigned,
 }
 
 /// A timer. Group and member ids are shared texts, because heartbeats set these all the time.
@@ -107,6 +113,8 @@ pub enum GroupTimer {
     ConsumerJoin(Arc<str>, Arc<str>),
     /// A classic member of a consumer group owes a SyncGroup.
     ConsumerSync(Arc<str>, Arc<str>),
+    /// An assignor outside has not answered a group.
+    Answer(Arc<str>),
     /// Offsets and empty groups are looked through for what has expired.
     Expiry,
 }
@@ -136,5 +144,10 @@ pub enum GroupToken {
         group: Arc<str>,
         /// The generation that it belongs to.
         generation: i32,
+    },
+    /// The epoch of a consumer group was raised: its assignor outside is asked once that is durable.
+    ConsumerEpoch {
+        /// The group.
+        group: Arc<str>,
     },
 }

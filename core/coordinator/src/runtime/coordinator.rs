@@ -74,7 +74,7 @@ struct Core<M: StateMachine> {
 /// A coordinator of one partition. Shared by reference count.
 pub struct Coordinator<M: StateMachine> {
     log: Arc<dyn CoordinatorLog>,
-    host: Arc<dyn Host>,
+    host: Arc<dyn Host<M::Send>>,
     clock: Arc<dyn Clock>,
     queue: Mutex<Queue<M>>,
     core: Mutex<Core<M>>,
@@ -90,7 +90,7 @@ impl<M: StateMachine> Coordinator<M> {
         machine: M,
         end: Offset,
         log: Arc<dyn CoordinatorLog>,
-        host: Arc<dyn Host>,
+        host: Arc<dyn Host<M::Send>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -316,11 +316,10 @@ impl<M: StateMachine> Coordinator<M> {
         }
     }
 
-    /// Appends, applies, answers and sets timers. `own` are the requests that get the error when the log refuses the records.
+    /// Appends, applies, answers, sends and sets timers. `own` are the requests that get the error when the log refuses the records.
     /// Gives whether the log took the records.
     fn carry_out(&self, core: &mut Core<M>, out: Output<M>, now: Now, own: &[RequestId]) -> bool {
         let Output { writes, atomic, producer, replies, timers, token, sends } = out;
-        debug_assert!(sends.is_empty(), "this machine's host carries no requests");
         for (timer, change) in timers {
             match change {
                 TimerChange::At(at_ms) => core.timers.set(timer, at_ms),
@@ -335,6 +334,7 @@ impl<M: StateMachine> Coordinator<M> {
                 for (id, reply) in replies {
                     answer(core, id, Ok(reply));
                 }
+                sends.into_iter().for_each(|request| self.host.send(request));
                 match token {
                     Some(token) if !self.log.is_durable(core.end) => {
                         let below = core.end;

@@ -139,7 +139,7 @@ impl<M: StateMachine + ?Sized> Output<M> {
         self.token = Some(token);
     }
 
-    /// Asks to send a request to another coordinator or partition.
+    /// Asks to send a request to others; it is not sent if the log refuses the records of this event.
     pub fn send(&mut self, request: M::Send) {
         self.sends.push(request);
     }
@@ -173,6 +173,12 @@ impl<M: StateMachine + ?Sized> Output<M> {
         &self.timers
     }
 
+    /// Takes the requests to others.
+    #[must_use]
+    pub fn take_sends(&mut self) -> Vec<M::Send> {
+        std::mem::take(&mut self.sends)
+    }
+
     /// The token, if one was given.
     #[must_use]
     pub fn token(&self) -> Option<&M::Token> {
@@ -192,7 +198,7 @@ pub trait StateMachine: Send + 'static {
     type Timer: Clone + Ord + Send;
     /// Names an event whose records' fate the machine wants to hear of.
     type Token: Send;
-    /// A request to others: markers of a transaction coordinator.
+    /// A request to others, whose answer comes back as an event: a question to a plugin.
     type Send: Send;
 
     /// A record's key and value as the log holds them; no value is a tombstone.

@@ -29,8 +29,9 @@ pub trait CoordinatorLog: Send + Sync {
     fn is_durable(&self, below: Offset) -> bool;
 }
 
-/// Who drives a coordinator.
-pub trait Host: Send + Sync {
+/// Who drives a coordinator, whose machine sends requests of type `S` to others
+/// ([`StateMachine::Send`](super::StateMachine::Send)).
+pub trait Host<S>: Send + Sync {
     /// The earliest timer is now due at this time, in [`Now::elapsed_ms`](super::Now::elapsed_ms): have
     /// [`Coordinator::tick`](super::Coordinator::tick) called then.
     fn wake_at(&self, at_ms: u64);
@@ -41,4 +42,8 @@ pub trait Host: Send + Sync {
 
     /// Have [`Coordinator::settled`](super::Coordinator::settled) called once everything below is durable, or will never be.
     fn watch(&self, below: Offset);
+
+    /// Carries a request to others. It is called between two steps of the coordinator: whatever takes time happens elsewhere, and
+    /// comes back as an event.
+    fn send(&self, request: S);
 }

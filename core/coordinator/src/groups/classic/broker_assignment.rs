@@ -5,6 +5,9 @@
 //! nothing else, so every protocol that they share must be one of [`KNOWN_PROTOCOLS`]; Kafka Streams, for one, reads its tasks out of
 //! what its own leader adds. Otherwise the leader's assignment stands, and [`BrokerAssignment`] counts why.
 //!
+//! Where the assignor is a plugin, it is asked outside (`groups/question.rs`): until its answer comes, SyncGroups wait as they wait for
+//! the leader's. A rebalance that begins in the meantime makes the answer void.
+//!
 //! Members that give up partitions only when told to (KIP-429) get the answer in two steps, as Java's `CooperativeStickyAssignor`
 //! gives it: a partition that another member still holds is left out. Its owner gives it up and joins again, and the next
 //! generation assigns it.
@@ -17,11 +20,13 @@ use watershed_metadata::MetadataImage;
 use watershed_metadata::configs::Assignment as Decides;
 use watershed_model::TopicId;
 
-use super::group::ClassicGroup;
-use crate::groups::assignor::Candidate;
+use super::group::{AwaitedAssignment, ClassicGroup};
+use crate::groups::assignor::{Candidate, Targets};
 use crate::groups::consumer::Partitions;
 use crate::groups::protocol::{Assignment, Subscription, TopicPartitions};
-use crate::groups::{BrokerAssignment, Group, GroupCoordinator};
+use crate::groups::question::{Asked, Shown, ShownMember};
+use crate::groups::{Answer, BrokerAssignment, Group, GroupCoordinator, GroupTimer, Output};
+use crate::runtime::Now;
 
 /// The protocol whose members give up partitions when told to.
 const COOPERATIVE: &str = "cooperative-sticky";
@@ -54,12 +59,84 @@ struct Reader<'a> {
     owned: Partitions,
 }
 
+/// What the broker says to an assignment that is due.
+pub(super) enum ByBroker {
+    /// This is it.
+    Assigned(HashMap<Arc<str>, Bytes>),
+    /// An assignor outside is asked: SyncGroups wait for its answer as for the leader's.
+    Asked(Asked),
+}
+
+/// What an assignment is made of.
+struct Readers<'a> {
+    protocol: &'a str,
+    /// The assignor of the rule, or the one like the members' protocol.
+    assignor: &'a str,
+    members: Vec<Reader<'a>>,
+}
+
 impl GroupCoordinator {
     /// What the broker assigns to the members of a generation. `None`: the leader's assignment stands.
-    pub(super) fn broker_assignment(&mut self, group_id: &str) -> Option<HashMap<Arc<str>, Bytes>> {
+    pub(super) fn broker_assignment(&mut self, group_id: &str, now: Now, out: &mut Output) -> Option<ByBroker> {
         let rule = self.rules.rule_for(group_id).filter(|rule| rule.assignment == Decides::Broker)?;
         let Some(Group::Classic(group)) = self.groups.get(group_id) else { return None };
-        let computed = self.compute_assignment(group, rule.assignor.as_deref());
+        let readers = self.readers(group, rule.assignor.as_deref());
+        let computed = match readers {
+            Ok(readers) if self.assignors.is_outside(readers.assignor) => {
+                let (shown, assignor) = (readers.shown(&self.image), readers.assignor.to_owned());
+                let about = (&Arc::clone(&group.group_id), group.generation);
+                return Some(ByBroker::Asked(self.ask_outside(about, &assignor, shown, now, out)));
+            }
+            Ok(readers) => {
+                let target = self.assign(group_id, readers.assignor, &readers.candidates());
+                self.encoded(group_id, &readers, target)
+            }
+            Err(reason) => Err(reason),
+        };
+        self.decided(group_id, computed).map(ByBroker::Assigned)
+    }
+
+    /// An answer has come, or is overdue.
+    pub(in crate::groups) fn classic_answered(&mut self, answer: Answer, is_overdue: bool, now: Now, out: &mut Output) {
+        let group_id = &answer.group;
+        let Some(Group::Classic(group)) = self.groups.get_mut(group_id) else { return };
+        let Some(awaited) = group.awaited.take_if(|awaited| awaited.asked.is(answer.number)) else { return };
+        let AwaitedAssignment { asked, by_leader } = *awaited;
+        let Some(Group::Classic(group)) = self.groups.get(group_id) else { return };
+        let rule = self.rules.rule_for(group_id);
+        let readers = self.readers(group, rule.and_then(|rule| rule.assignor.as_deref()));
+        if let Ok(readers) = &readers
+            && !is_overdue
+            && let shown = readers.shown(&self.image)
+            && !asked.is_about(group.generation, &shown)
+        {
+            tracing::debug!(group = %group_id, assignor = %asked.assignor, "topics have changed since an assignor was asked");
+            let generation = group.generation;
+            let asked = self.ask_outside((group_id, generation), &asked.assignor, shown, now, out);
+            if let Some(Group::Classic(group)) = self.groups.get_mut(group_id) {
+                group.awaited = Some(Box::new(AwaitedAssignment { asked, by_leader }));
+            }
+            return;
+        }
+        out.cancel(GroupTimer::Answer(Arc::clone(group_id)));
+        let computed = readers.and_then(|readers| {
+            let target = answer
+                .outcome
+                .or_else(|reason| self.assign_instead(group_id, &asked.assignor, &reason, &readers.candidates()));
+            self.encoded(group_id, &readers, target)
+        });
+        let assignment = self.decided(group_id, computed).unwrap_or(by_leader);
+        if let Some((group, mut step)) = self.classic(group_id, now, out) {
+            group.store_assignment(assignment, &mut step);
+        }
+    }
+
+    /// Counts who decides.
+    fn decided(
+        &mut self,
+        group_id: &str,
+        computed: Result<HashMap<Arc<str>, Bytes>, BrokerAssignment>,
+    ) -> Option<HashMap<Arc<str>, Bytes>> {
         let outcome = computed.as_ref().err().copied().unwrap_or(BrokerAssignment::Computed);
         if outcome != BrokerAssignment::Computed {
             tracing::warn!(group = group_id, why = outcome.name(), "the leader assigns, although the broker is to");
@@ -68,11 +145,12 @@ impl GroupCoordinator {
         computed.ok()
     }
 
-    fn compute_assignment(
-        &self,
-        group: &ClassicGroup,
-        assignor: Option<&str>,
-    ) -> Result<HashMap<Arc<str>, Bytes>, BrokerAssignment> {
+    /// The members as assignors are to see them; by that assignor, or one like their protocol.
+    fn readers<'a>(
+        &'a self,
+        group: &'a ClassicGroup,
+        assignor: Option<&'a str>,
+    ) -> Result<Readers<'a>, BrokerAssignment> {
         if !group.uses_consumer_protocol() {
             return Err(BrokerAssignment::NotConsumers);
         }
@@ -82,18 +160,61 @@ impl GroupCoordinator {
         }
         let like = assignor_like(protocol).ok_or(BrokerAssignment::UnknownProtocol)?;
         let members = read_members(group, protocol, &self.image)?;
-        let candidates: Vec<_> = members.iter().map(Reader::candidate).collect();
-        let target = self.assign(&group.group_id, assignor.unwrap_or(like), &candidates).map_err(|reason| {
-            tracing::error!(group = %group.group_id, reason, "no assignor of the broker could assign");
+        Ok(Readers { protocol, assignor: assignor.unwrap_or(like), members })
+    }
+
+    /// An assignment in the members' terms.
+    fn encoded(
+        &self,
+        group_id: &str,
+        readers: &Readers<'_>,
+        target: Result<Targets, String>,
+    ) -> Result<HashMap<Arc<str>, Bytes>, BrokerAssignment> {
+        let target = target.map_err(|reason| {
+            tracing::error!(group = group_id, reason, "no assignor of the broker could assign");
             BrokerAssignment::NoAssignor
         })?;
-        let given = if protocol == COOPERATIVE { without_held(&target, &members) } else { target };
+        let members = &readers.members;
+        let given = if readers.protocol == COOPERATIVE { without_held(&target, members) } else { target };
         let encode = |member: &Reader<'_>| {
             let partitions = given.get(member.member_id).map(|given| by_name(given, &self.image)).unwrap_or_default();
             let assignment = Assignment { partitions, user_data: None };
             (member.member_id.clone(), assignment.encode(member.subscription.version))
         };
         Ok(members.iter().map(encode).collect())
+    }
+}
+
+impl ClassicGroup {
+    /// The question to an assignor outside that is under way.
+    pub(in crate::groups) fn asked(&self) -> Option<&Asked> {
+        self.awaited.as_ref().map(|awaited| &awaited.asked)
+    }
+
+    /// No answer is waited for any more.
+    pub(in crate::groups) fn forget_question(&mut self, out: &mut Output) {
+        if self.awaited.take().is_some() {
+            out.cancel(GroupTimer::Answer(Arc::clone(&self.group_id)));
+        }
+    }
+}
+
+impl Readers<'_> {
+    fn candidates(&self) -> Vec<Candidate<'_>> {
+        self.members.iter().map(Reader::candidate).collect()
+    }
+
+    fn shown(&self, image: &Arc<MetadataImage>) -> Shown {
+        let member = |member: &Reader<'_>| ShownMember {
+            member_id: Arc::clone(member.member_id),
+            instance_id: member.instance_id.map(Arc::from),
+            rack: member.subscription.rack_id.as_deref().map(Arc::from),
+            topics: Arc::new(member.subscription.topics.iter().cloned().collect()),
+            matched: None,
+            owned: Arc::new(member.owned.clone()),
+            user_data: member.subscription.user_data.clone().unwrap_or_default(),
+        };
+        Shown::new(image, self.members.iter().map(member).collect())
     }
 }
 

@@ -16,6 +16,7 @@ use super::rebalance_info::Rebalance;
 use super::replies;
 use super::state::ClassicState;
 use super::static_member::Replaced;
+use crate::groups::question::Asked;
 use crate::groups::{Group, GroupTimer, Output};
 use crate::records::GroupMetadataValue;
 use crate::runtime::Now;
@@ -34,6 +35,14 @@ pub(super) struct InitialDelay {
 pub(super) struct StoringAssignment {
     pub(super) generation: i32,
     pub(super) assignment: HashMap<Arc<str>, Bytes>,
+}
+
+/// An assignment that an assignor outside was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct AwaitedAssignment {
+    pub(super) asked: Asked,
+    /// What the leader sent, which stands if no assignor can assign.
+    pub(super) by_leader: HashMap<Arc<str>, Bytes>,
 }
 
 /// A classic group.
@@ -68,6 +77,8 @@ pub struct ClassicGroup {
     pub(super) new_member_added: bool,
     pub(super) initial_delay: Option<InitialDelay>,
     pub(super) storing: Option<Box<StoringAssignment>>,
+    /// The question to an assignor outside that is under way; only in CompletingRebalance.
+    pub(super) awaited: Option<Box<AwaitedAssignment>>,
     /// Static members whose new ids are on their way to the log, by these.
     pub(super) replaced: HashMap<Arc<str>, Replaced>,
     /// The group's last record: what a restart would find.
@@ -110,6 +121,7 @@ impl ClassicGroup {
             new_member_added: false,
             initial_delay: None,
             storing: None,
+            awaited: None,
             replaced: HashMap::new(),
             written: None,
             replaces: None,
@@ -322,6 +334,7 @@ impl ClassicGroup {
         }
         out.cancel(GroupTimer::ClassicJoin(self.group_id.clone()));
         out.cancel(GroupTimer::ClassicSync(self.group_id.clone()));
+        out.cancel(GroupTimer::Answer(self.group_id.clone()));
     }
 }
 

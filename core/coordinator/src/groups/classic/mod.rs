@@ -140,6 +140,8 @@ impl GroupCoordinator {
             GroupToken::ClassicEmpty { group, generation } => {
                 self.new_group_settled(&group, generation, outcome, now, out);
             }
+            // Not of a classic group.
+            GroupToken::ConsumerEpoch { .. } => {}
         }
     }
 

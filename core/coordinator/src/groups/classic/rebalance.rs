@@ -30,6 +30,7 @@ impl ClassicGroup {
             self.fail_assignment(ErrorCode::RebalanceInProgress, step);
         }
         self.storing = None;
+        self.forget_question(step.out);
         self.pending_sync.clear();
         step.out.cancel(GroupTimer::ClassicSync(self.group_id.clone()));
         let is_initial = self.is_in(ClassicState::Empty);

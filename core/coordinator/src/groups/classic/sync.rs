@@ -7,7 +7,8 @@ use bytes::Bytes;
 use watershed_protocol::ErrorCode;
 use watershed_protocol::messages::SyncGroupRequest;
 
-use super::group::{ClassicGroup, StoringAssignment};
+use super::broker_assignment::ByBroker;
+use super::group::{AwaitedAssignment, ClassicGroup, StoringAssignment};
 use super::member::Waiting;
 use super::queries::refusal;
 use super::rebalance_info::RebalanceReason;
@@ -35,7 +36,7 @@ impl GroupCoordinator {
             Some(Group::Consumer(_)) => self.sync_consumer_group(call, request, now, out),
             Some(Group::Classic(group)) => {
                 let decides = group.awaits_assignment_of(&request);
-                let by_broker = if decides { self.broker_assignment(&request.group_id) } else { None };
+                let by_broker = if decides { self.broker_assignment(&request.group_id, now, out) } else { None };
                 if let Some((group, mut step)) = self.classic(&request.group_id, now, out) {
                     group.sync(waiting, request, by_broker, &mut step);
                 }
@@ -49,17 +50,12 @@ impl ClassicGroup {
     fn awaits_assignment_of(&self, request: &SyncGroupRequest) -> bool {
         self.is_in(ClassicState::CompletingRebalance)
             && self.storing.is_none()
+            && self.awaited.is_none()
             && self.is_leader(&request.member_id)
             && self.check_sync(request).is_ok()
     }
 
-    fn sync(
-        &mut self,
-        waiting: Waiting,
-        request: SyncGroupRequest,
-        by_broker: Option<HashMap<Arc<str>, Bytes>>,
-        step: &mut Step<'_>,
-    ) {
+    fn sync(&mut self, waiting: Waiting, request: SyncGroupRequest, by_broker: Option<ByBroker>, step: &mut Step<'_>) {
         if let Err(refusal) = self.check_sync(&request) {
             return replies::sync_error(waiting, refusal.code, step.out);
         }
@@ -73,8 +69,14 @@ impl ClassicGroup {
                 self.await_sync(&request.member_id, waiting, step.out);
                 self.has_synced(&request.member_id, step);
                 if decides {
-                    let assignment = by_broker.unwrap_or_else(|| self.assignment_of_leader(request));
-                    self.store_assignment(assignment, step);
+                    match by_broker {
+                        None => self.store_assignment(self.assignment_of_leader(request), step),
+                        Some(ByBroker::Assigned(assignment)) => self.store_assignment(assignment, step),
+                        Some(ByBroker::Asked(asked)) => {
+                            let by_leader = self.assignment_of_leader(request);
+                            self.awaited = Some(Box::new(AwaitedAssignment { asked, by_leader }));
+                        }
+                    }
                 }
             }
             ClassicState::Stable => {
@@ -129,7 +131,7 @@ impl ClassicGroup {
     }
 
     /// An assignment goes to the log.
-    fn store_assignment(&mut self, assignment: HashMap<Arc<str>, Bytes>, step: &mut Step<'_>) {
+    pub(super) fn store_assignment(&mut self, assignment: HashMap<Arc<str>, Bytes>, step: &mut Step<'_>) {
         self.write(&assignment, step.out);
         self.storing = Some(Box::new(StoringAssignment { generation: self.generation, assignment }));
         step.out

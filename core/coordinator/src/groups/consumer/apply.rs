@@ -169,6 +169,7 @@ impl GroupCoordinator {
             self.keep_consumer_session(group_id, member, now, out);
             self.keep_rebalance_timer(group_id, member, now, out);
         }
+        self.ask_for_target(group_id, now, out);
     }
 }
 

@@ -197,7 +197,7 @@ impl GroupCoordinator {
             let message = "The protocol is not that of the join response.";
             return Err(GroupError::new(ErrorCode::InconsistentGroupProtocol, message));
         }
-        if group.epoch > member.epoch && !is_revoking(member) {
+        if group.epoch_to_join() > member.epoch && !is_revoking(member) {
             expect_join(group, member, now, out);
             let message = "A new rebalance is triggered; the member should rejoin to catch up.";
             return Err(GroupError::new(ErrorCode::RebalanceInProgress, message));
@@ -237,7 +237,7 @@ impl GroupCoordinator {
         check_generation(member, request.generation_id)?;
         self.keep_consumer_session(&group.group_id, member, now, out);
         let is_free = member.state == MemberState::UnreleasedPartitions && !waits_for_others(group, member);
-        if member.epoch < group.epoch || is_revoking(member) || is_free {
+        if member.epoch < group.epoch_to_join() || is_revoking(member) || is_free {
             expect_join(group, member, now, out);
             return Ok(ErrorCode::RebalanceInProgress);
         }

@@ -9,6 +9,7 @@ use watershed_protocol::ErrorCode;
 use super::member::{ConsumerMember, MemberState};
 use super::partitions::Partitions;
 use crate::groups::classic::Rebalance;
+use crate::groups::question::Asked;
 use crate::groups::{Committer, GroupError, GroupTimer, Output};
 use crate::runtime::Now;
 
@@ -81,6 +82,8 @@ pub struct ConsumerGroup {
     regex_counts: BTreeMap<Arc<str>, usize>,
     pub(super) resolved: ResolvedExpressions,
     pub(super) refresh: RefreshDeadline,
+    /// The question to an assignor outside that is under way.
+    pub(in crate::groups) asked: Option<Asked>,
     /// The last rebalance.
     pub(in crate::groups) rebalance: Option<Rebalance>,
 }
@@ -101,6 +104,7 @@ impl ConsumerGroup {
             regex_counts: BTreeMap::new(),
             resolved: BTreeMap::new(),
             refresh: RefreshDeadline::default(),
+            asked: None,
             rebalance: None,
         }
     }
@@ -318,6 +322,7 @@ impl ConsumerGroup {
         for member_id in self.members.keys() {
             cancel_member_timers(&self.group_id, member_id, out);
         }
+        out.cancel(GroupTimer::Answer(Arc::clone(&self.group_id)));
     }
 }
 

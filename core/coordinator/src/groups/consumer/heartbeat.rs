@@ -13,6 +13,7 @@ use watershed_protocol::messages::consumer_group_heartbeat::{
 
 use super::group::{ConsumerGroup, is_revoking};
 use super::member::{ConsumerMember, EPOCH_AWAY, EPOCH_LEAVES};
+use super::outside::ASSIGNING_INTERVAL_MS;
 use super::partitions::Partitions;
 use super::reconcile::{Reconcile, subscribed_topics};
 use crate::groups::classic::RebalanceReason;
@@ -39,6 +40,8 @@ pub(super) struct Updated {
     pub(super) is_rebalance: bool,
     /// The metadata was looked at.
     pub(super) is_refreshed: bool,
+    /// The target of the group's epoch is waited for.
+    pub(super) is_assigning: bool,
 }
 
 impl GroupCoordinator {
@@ -92,6 +95,7 @@ impl GroupCoordinator {
         let old = update.before.assigned.clone();
         let updated = self.update_member(&update, now, &mut events)?;
         let (group_id, interval_ms) = (Arc::clone(&group.group_id), self.heartbeat_interval_ms(&request.group_id));
+        let interval_ms = if updated.is_assigning { interval_ms.min(ASSIGNING_INTERVAL_MS) } else { interval_ms };
         self.keep_consumer_session(&group_id, &updated.member, now, &mut events);
         self.note_update(&group_id, &updated, reason, now);
         out.append(events);
@@ -127,21 +131,9 @@ impl GroupCoordinator {
         // From here on the group is seen with the regular expressions as they are now.
         let seen = resolved.map(|resolved| group.with_resolved(resolved));
         let group = seen.as_ref().unwrap_or(group);
-        let mut epoch = group.epoch;
-        let must_bump = epoch == 0 || names_changed || regex_changed || is_resolved_anew;
-        let is_due = must_bump || group.is_refresh_due(now);
-        if is_due {
-            let hash = self.metadata_hash(&self.topics_of(group, Some(after)));
-            if must_bump || hash != group.metadata_hash {
-                epoch += 1;
-                out.write(epoch_record(group_id, epoch, hash));
-            }
-        }
-        let (target_epoch, target) = if epoch > group.target_epoch {
-            (epoch, self.update_target(group, epoch, after, out)?)
-        } else {
-            (group.target_epoch, group.target(&after.member_id, after.about.instance_id.as_deref()))
-        };
+        let has_changed = names_changed || regex_changed || is_resolved_anew;
+        let (epoch, is_refreshed) = self.update_epoch(group, after, has_changed, now, out);
+        let (target_epoch, target) = self.present_target(group, epoch, after, out)?;
         let has_subscription_changed = names_changed || regex_changed;
         let member = if !has_subscription_changed && after.has_reached(target_epoch) {
             after.clone()
@@ -167,7 +159,32 @@ impl GroupCoordinator {
                 }
             }
         }
-        Ok(Updated { member, is_rebalance: epoch > update.group.epoch, is_refreshed: is_due })
+        let is_rebalance = epoch > update.group.epoch;
+        Ok(Updated { member, is_rebalance, is_refreshed, is_assigning: epoch > target_epoch })
+    }
+
+    /// Raises the group's epoch where something has changed, the metadata perhaps. Gives it, and whether the metadata was looked at.
+    fn update_epoch(
+        &self,
+        group: &ConsumerGroup,
+        after: &ConsumerMember,
+        has_changed: bool,
+        now: Now,
+        out: &mut Output,
+    ) -> (i32, bool) {
+        // A first target that is asked for outside has one before it that gives nothing.
+        let first = if !group.has_target() && self.asks_outside(group, after) { 2 } else { 1 };
+        let must_bump = has_changed || group.epoch < first;
+        let is_due = must_bump || group.is_refresh_due(now);
+        let mut epoch = group.epoch;
+        if is_due {
+            let hash = self.metadata_hash(&self.topics_of(group, Some(after)));
+            if must_bump || hash != group.metadata_hash {
+                epoch = first.max(epoch + 1);
+                out.write(epoch_record(&group.group_id, epoch, hash));
+            }
+        }
+        (epoch, is_due)
     }
 
     pub(super) fn keep_consumer_session(

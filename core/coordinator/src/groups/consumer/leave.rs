@@ -11,7 +11,7 @@ use super::heartbeat::{check_instance, current_record, epoch_record, known_stati
 use super::member::{ConsumerMember, EPOCH_AWAY};
 use super::partitions::Partitions;
 use crate::groups::classic::RebalanceReason;
-use crate::groups::{Group, GroupCoordinator, GroupError, Output};
+use crate::groups::{Group, GroupCoordinator, GroupError, GroupToken, Output};
 use crate::records::GroupRecord;
 use crate::runtime::Now;
 
@@ -75,6 +75,9 @@ impl GroupCoordinator {
         out.write(epoch_record(group_id, group.epoch + 1, hash));
         for member in &members {
             cancel_member_timers(group_id, &member.member_id, out);
+        }
+        if self.assignors.has_outside() {
+            out.when_settled(GroupToken::ConsumerEpoch { group: Arc::clone(group_id) });
         }
         self.rebalance_begins(group_id, reason, now);
     }

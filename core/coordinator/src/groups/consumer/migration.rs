@@ -76,6 +76,7 @@ impl GroupCoordinator {
         // Whoever waits is to join again, in the new group.
         group.fail_joins(ErrorCode::RebalanceInProgress, told);
         group.fail_syncs(ErrorCode::RebalanceInProgress, told);
+        group.forget_question(told);
         let mut upgraded = match upgraded(group, &self.image) {
             Ok(upgraded) => upgraded,
             Err(reason) => return refuse(reason),
@@ -133,9 +134,13 @@ impl GroupCoordinator {
         }
         classic.write_present(out);
         let generation = classic.generation;
-        if let Some(before) = self.groups.insert(Arc::clone(group_id), Group::Classic(classic))
+        if let Some(mut before) = self.groups.insert(Arc::clone(group_id), Group::Classic(classic))
             && let Some(Group::Classic(group)) = self.groups.get_mut(group_id)
         {
+            if let Group::Consumer(before) = &mut before {
+                // The answer will not find it.
+                before.asked = None;
+            }
             group.stands_for(before);
         }
         out.when_settled(GroupToken::ClassicEmpty { group: Arc::clone(group_id), generation });

@@ -2,7 +2,7 @@
 //!
 //! - `group.rs`, `member.rs`, `partitions.rs`: what there is. `apply.rs`: from records to that, and back.
 //! - `heartbeat.rs`: a member joins, stays or changes. `leave.rs`: it goes.
-//! - `target.rs`: what each member is to own. `reconcile.rs`: a member's next step towards it.
+//! - `target.rs`: what each member is to own; `outside.rs`: where a plugin says so. `reconcile.rs`: a member's next step towards it.
 //! - `regex.rs`: subscriptions by regular expression.
 //! - `classic_members.rs`: members that speak the classic protocol. `migration.rs`: from one kind of group to the other.
 //! - `describe.rs`: ConsumerGroupDescribe.
@@ -18,6 +18,7 @@ mod heartbeat;
 mod leave;
 mod member;
 mod migration;
+mod outside;
 mod partitions;
 mod reconcile;
 mod regex;
@@ -39,6 +40,7 @@ use watershed_protocol::messages::consumer_group_heartbeat::ConsumerGroupHeartbe
 pub use group::{ConsumerGroup, ConsumerGroupState};
 pub use member::ConsumerMember;
 pub use partitions::Partitions;
+pub(in crate::groups) use target::metadata_hash;
 
 use heartbeat::Updated;
 
@@ -88,7 +90,7 @@ impl GroupCoordinator {
             member::EPOCH_LEAVES | member::EPOCH_AWAY => group.members.len() >= LARGE_GROUP,
             0 => true,
             _ => {
-                group.epoch > group.target_epoch
+                (group.epoch > group.target_epoch && group.asked.is_none())
                     || request.subscribed_topic_names.is_some()
                     || request.subscribed_topic_regex.is_some()
                     || group.is_refresh_due(self.now)

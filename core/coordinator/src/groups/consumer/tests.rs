@@ -5,12 +5,14 @@
 //! sending heartbeats, every partition has an owner and the group is stable; what is loaded from the records is what was there.
 #![allow(clippy::unwrap_used)]
 
+mod heavy;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use watershed_hooks::{Assignor, Failure, GroupAssignment, GroupSpec, TopicPartition};
-use watershed_metadata::configs::BrokerConfig;
+use watershed_metadata::configs::{Assignment, BrokerConfig, GroupRule, GroupRules};
 use watershed_metadata::{MetadataImage, MetadataRecord, PartitionRun};
 use watershed_model::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicId};
 use watershed_protocol::ErrorCode;
@@ -18,7 +20,7 @@ use watershed_protocol::messages::ConsumerGroupHeartbeatRequest;
 use watershed_protocol::messages::consumer_group_heartbeat::TopicPartitions;
 
 use super::*;
-use crate::groups::{Assignors, GroupReply, GroupRequest};
+use crate::groups::{Assignors, GroupReply, GroupRequest, Question};
 use crate::records::GroupRecord;
 use crate::runtime::{Call, Now, Position, RequestId, StateMachine, TimerChange};
 
@@ -60,6 +62,10 @@ struct Client {
 
 struct World {
     machine: GroupCoordinator,
+    /// The assignor is asked outside.
+    is_outside: bool,
+    /// What it was asked, and has not answered.
+    questions: Vec<Question>,
     image: Arc<MetadataImage>,
     records: Vec<GroupRecord>,
     timers: BTreeMap<GroupTimer, u64>,
@@ -70,12 +76,17 @@ struct World {
     next: u64,
 }
 
-fn machine(image: &Arc<MetadataImage>) -> GroupCoordinator {
+fn machine(image: &Arc<MetadataImage>, is_outside: bool) -> GroupCoordinator {
     let settings = BrokerConfig::default().settings().groups.clone();
-    let assignor: Box<dyn Assignor> = Box::new(InTurn);
-    let assignors: Assignors = [("uniform".to_owned(), assignor)].into_iter().collect();
-    let mut machine =
-        GroupCoordinator::new(Arc::new(settings), Arc::default(), Arc::new(assignors), Arc::new(|| [7; 16]));
+    let named = |name: &str| (name.to_owned(), Box::new(InTurn) as Box<dyn Assignor>);
+    let assignors = Assignors::new([named("uniform")], is_outside.then(|| named("plugin")));
+    let rule = || GroupRule {
+        pattern: "*".parse().unwrap(),
+        assignor: Some("plugin".to_owned()),
+        assignment: Assignment::Client,
+    };
+    let rules = Arc::new(GroupRules { rules: is_outside.then(rule).into_iter().collect() });
+    let mut machine = GroupCoordinator::new(Arc::new(settings), rules, Arc::new(assignors), Arc::new(|| [7; 16]));
     let now = Now { elapsed_ms: 0, wall: Timestamp(0) };
     machine.metadata(image, now, &mut Output::default());
     machine
@@ -93,7 +104,7 @@ fn runs(count: u32) -> Vec<PartitionRun> {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(is_outside: bool) -> Self {
         let mut image = MetadataImage::default();
         for (name, partitions) in [("a", 4), ("b", 3)] {
             let record = MetadataRecord::TopicCreated {
@@ -105,7 +116,9 @@ impl World {
         }
         let image = Arc::new(image);
         Self {
-            machine: machine(&image),
+            machine: machine(&image, is_outside),
+            is_outside,
+            questions: Vec::new(),
             image,
             records: Vec::new(),
             timers: BTreeMap::new(),
@@ -121,7 +134,7 @@ impl World {
     }
 
     /// Takes an output as the runtime does, unless the log refuses the records.
-    fn take(&mut self, out: Output, is_refused: bool) -> Vec<GroupReply> {
+    fn take(&mut self, mut out: Output, is_refused: bool) -> Vec<GroupReply> {
         for (timer, change) in out.timers().to_vec() {
             match change {
                 TimerChange::At(at) => drop(self.timers.insert(timer, at)),
@@ -141,7 +154,28 @@ impl World {
                 self.machine.apply(record, Position { offset: Offset(0), producer: None });
             }
         }
+        self.questions.extend(out.take_sends());
+        if let Some(token) = out.token().cloned() {
+            let (now, mut out) = (self.now(), Output::default());
+            self.machine.settled(token, Ok(()), now, &mut out);
+            self.take(out, false);
+        }
         out.replies().iter().map(|(_, reply)| reply.clone()).collect()
+    }
+
+    /// The assignor outside answers a question, or fails, or its answer is lost.
+    fn answer(&mut self, how: Answers) {
+        if self.questions.is_empty() {
+            return;
+        }
+        let question = self.questions.remove(0);
+        let (answer, is_refused) = match how {
+            Answers::Well => (question.ask(), false),
+            Answers::Badly => (question.unanswered("trap"), false),
+            Answers::IntoARefusal => (question.ask(), true),
+            Answers::Never => return,
+        };
+        self.request(GroupRequest::Assigned(answer), is_refused);
     }
 
     fn heartbeat(&mut self, who: &str, is_full: bool, is_lost: bool, is_refused: bool) {
@@ -190,11 +224,15 @@ impl World {
     }
 
     fn ask(&mut self, request: ConsumerGroupHeartbeatRequest, is_refused: bool) -> Option<GroupReply> {
+        self.request(GroupRequest::ConsumerGroupHeartbeat(request), is_refused)
+    }
+
+    fn request(&mut self, request: GroupRequest, is_refused: bool) -> Option<GroupReply> {
         self.next += 1;
         let call =
             Call { id: RequestId(self.next), version: 1, client_id: "c".to_owned(), client_host: "/h".to_owned() };
         let (now, mut out) = (self.now(), Output::default());
-        self.machine.request(call, GroupRequest::ConsumerGroupHeartbeat(request), now, &mut out);
+        self.machine.request(call, request, now, &mut out);
         self.take(out, is_refused).pop()
     }
 
@@ -244,7 +282,8 @@ impl World {
     /// The coordinator moves: what it has is what the log says.
     fn reload(&mut self) {
         let before = format!("{:?}", self.shape());
-        self.machine = machine(&self.image);
+        self.machine = machine(&self.image, self.is_outside);
+        self.questions.clear();
         for record in self.records.clone() {
             self.machine.apply(record, Position { offset: Offset(0), producer: None });
         }
@@ -257,7 +296,7 @@ impl World {
     }
 
     fn snapshot_is_the_same(&self) {
-        let mut copy = machine(&self.image);
+        let mut copy = machine(&self.image, self.is_outside);
         self.machine.snapshot(&mut |record, position| copy.apply(record, position));
         let (Some(Group::Consumer(a)), Some(Group::Consumer(b))) = (self.machine.groups.get("g"), copy.groups.get("g"))
         else {
@@ -293,6 +332,9 @@ impl World {
                     self.heartbeat(&who, false, false, false);
                 }
             }
+            while !self.questions.is_empty() {
+                self.answer(Answers::Well);
+            }
             self.advance(3_000);
         }
     }
@@ -315,6 +357,16 @@ enum Step {
     Jump(i32),
     Grow,
     Reload,
+    Answer(Answers),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Answers {
+    Well,
+    Badly,
+    /// The log refuses what it leads to.
+    IntoARefusal,
+    Never,
 }
 
 fn topics(choice: u8) -> Vec<String> {
@@ -341,11 +393,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (-1_000_000..1_000_000).prop_map(Step::Jump),
         1 => Just(Step::Grow),
         1 => Just(Step::Reload),
+        4 => Just(Step::Answer(Answers::Well)),
+        1 => prop::sample::select(vec![Answers::Badly, Answers::IntoARefusal, Answers::Never]).prop_map(Step::Answer),
     ]
 }
 
-fn run(steps: Vec<Step>) {
-    let mut world = World::new();
+fn run(steps: Vec<Step>, is_outside: bool) {
+    let mut world = World::new(is_outside);
     let name = |who: u8| format!("m{who}");
     for step in steps {
         match step {
@@ -381,6 +435,7 @@ fn run(steps: Vec<Step>) {
             Step::Jump(seconds) => world.skew_ms += i64::from(seconds) * 1_000,
             Step::Grow => world.grow(),
             Step::Reload => world.reload(),
+            Step::Answer(how) => world.answer(how),
         }
     }
     // The dead are found out, the living come to rest.
@@ -411,45 +466,11 @@ proptest! {
 
     #[test]
     fn partitions_have_one_owner_and_groups_come_to_rest(steps in prop::collection::vec(step(), 0..60)) {
-        run(steps);
+        run(steps, false);
     }
-}
 
-/// Only what computes a target for many partitions is handed to a thread that may be held.
-#[test]
-fn a_heartbeat_is_heavy_when_a_large_target_is_due() {
-    let mut world = World::new();
-    let large = MetadataRecord::TopicCreated {
-        topic: topic_id("large"),
-        name: "large".to_owned(),
-        partitions: runs(u32::try_from(LARGE_GROUP).unwrap()),
-    };
-    Arc::make_mut(&mut world.image).apply(&large).unwrap();
-    let (image, now) = (Arc::clone(&world.image), world.now());
-    world.machine.metadata(&image, now, &mut Output::default());
-    let heartbeat = |who: &str, epoch: i32, topic: Option<&str>| ConsumerGroupHeartbeatRequest {
-        group_id: "g".to_owned(),
-        member_id: who.to_owned(),
-        member_epoch: epoch,
-        rebalance_timeout_ms: 60_000,
-        subscribed_topic_names: topic.map(|topic| vec![topic.to_owned()]),
-        topic_partitions: (epoch == 0).then(Vec::new),
-        ..Default::default()
-    };
-    let is_heavy = |world: &World, who: &str, epoch: i32, topic: Option<&str>| {
-        world.machine.is_heavy(&GroupRequest::ConsumerGroupHeartbeat(heartbeat(who, epoch, topic)))
-    };
-    assert!(!is_heavy(&world, "x", 0, Some("large")), "there is nothing yet that says how large it is");
-    world.ask(heartbeat("x", 0, Some("large")), false);
-    world.ask(heartbeat("y", 0, Some("large")), false);
-    assert!(is_heavy(&world, "z", 0, Some("large")), "somebody joins");
-    assert!(is_heavy(&world, "x", 1, Some("a")), "a subscription may change");
-    assert!(!is_heavy(&world, "x", 1, None), "nothing is new, or one member's next step");
-    assert!(!is_heavy(&world, "y", -1, None), "leaving computes nothing");
-    world.ask(heartbeat("y", -1, None), false);
-    assert!(is_heavy(&world, "x", 1, None), "the one who comes next has the target computed");
-    world.ask(heartbeat("x", 1, None), false);
-    assert!(!is_heavy(&world, "x", 1, None));
-    world.advance(METADATA_REFRESH_MS);
-    assert!(!is_heavy(&world, "x", 1, None), "its session has ended, and the group with it is empty");
+    #[test]
+    fn so_it_is_with_an_assignor_outside(steps in prop::collection::vec(step(), 0..60)) {
+        run(steps, true);
+    }
 }

@@ -6,10 +6,13 @@ use watershed_hooks::{Assignor, Failure, GroupAssignment, GroupSpec, TopicPartit
 
 use crate::groups::Assignors;
 
-pub(super) fn assignors() -> Assignors {
-    let range: Box<dyn Assignor> = Box::new(Balanced { is_sticky: false });
-    let sticky: Box<dyn Assignor> = Box::new(Balanced { is_sticky: true });
-    [("range".to_owned(), range), ("sticky".to_owned(), sticky)].into_iter().collect()
+/// Those that are built in, and perhaps one that is asked outside; that one is sticky, and has `uniform` behind it.
+pub(super) fn assignors(outside: Option<&str>) -> Assignors {
+    let balanced =
+        |name: &str, is_sticky| -> (String, Box<dyn Assignor>) { (name.to_owned(), Box::new(Balanced { is_sticky })) };
+    let mut inline = vec![balanced("range", false), balanced("sticky", true)];
+    inline.extend(outside.map(|_| balanced("uniform", false)));
+    Assignors::new(inline, outside.map(|name| balanced(name, true)))
 }
 
 /// Equal shares, for members that all subscribe to everything; a sticky one leaves as much as it can where it is.

@@ -46,6 +46,8 @@ enum Event {
     Come(usize),
     Leave(usize),
     Step(usize),
+    /// The assignor outside answers, if there is one and it was asked; or it fails.
+    Answer(Option<&'static str>),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -53,6 +55,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..CLIENTS).prop_map(Event::Come),
         1 => (0..CLIENTS).prop_map(Event::Leave),
         8 => (0..CLIENTS).prop_map(Event::Step),
+        3 => Just(Event::Answer(None)),
+        1 => Just(Event::Answer(Some("trap"))),
     ]
 }
 
@@ -72,6 +76,7 @@ impl History {
             }
             Event::Leave(client) => self.leave(client),
             Event::Step(client) => self.step(client),
+            Event::Answer(failure) => drop(self.world.answer(failure)),
         }
         // Nobody waits for others to come, and nobody's session ends.
         self.world.advance(0);
@@ -177,6 +182,7 @@ impl History {
     fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
             (0..CLIENTS).for_each(|client| self.happen(&Event::Step(client)));
+            self.happen(&Event::Answer(None));
         }
     }
 }
@@ -195,21 +201,30 @@ fn partitions(by_topic: &[TopicPartitions]) -> Owned {
     by_topic.iter().flat_map(of).collect()
 }
 
+fn run(events: &[Event], settings: &[(&str, &str)]) {
+    let mut all = vec![("topics", "t:5,u:3"), ("group.initial.rebalance.delay.ms", "0")];
+    all.extend(settings);
+    let mut history = History { world: World::new(&all), members: BTreeMap::new() };
+    for event in events {
+        history.happen(event);
+    }
+    history.settle();
+    let present = history.members.values().filter(|member| member.next != Next::Away);
+    let shares: Vec<usize> = present.map(|member| member.owned.len()).collect();
+    if !shares.is_empty() {
+        assert_eq!(shares.iter().sum::<usize>(), PARTITIONS, "{shares:?}");
+        assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1, "{shares:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn nothing_ever_has_two_owners(events in prop::collection::vec(event(), 1..150)) {
-        let settings =
-            [("broker", "sticky"), ("topics", "t:5,u:3"), ("group.initial.rebalance.delay.ms", "0")];
-        let mut history = History { world: World::new(&settings), members: BTreeMap::new() };
-        for event in &events {
-            history.happen(event);
-        }
-        history.settle();
-        let present = history.members.values().filter(|member| member.next != Next::Away);
-        let shares: Vec<usize> = present.map(|member| member.owned.len()).collect();
-        if !shares.is_empty() {
-            prop_assert_eq!(shares.iter().sum::<usize>(), PARTITIONS, "{:?}", &shares);
-            prop_assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1, "{:?}", &shares);
-        }
+        run(&events, &[("broker", "sticky")]);
+    }
+
+    #[test]
+    fn nothing_has_with_an_assignor_outside(events in prop::collection::vec(event(), 1..150)) {
+        run(&events, &[("broker", "plugin"), ("outside", "plugin")]);
     }
 }

@@ -47,6 +47,11 @@ fn a_restart_finds_the_last_generation() {
 }
 
 #[test]
+fn syncs_wait_for_an_assignor_outside_and_nothing_else_does() {
+    script("classic_outside");
+}
+
+#[test]
 fn the_broker_assigns_where_the_operator_says_so() {
     script("classic_broker");
 }

@@ -40,6 +40,9 @@ impl World {
                 return String::new();
             }
             "advance" => self.advance(case.get("ms")),
+            "answer" => assert!(self.answer(case.arg("fail")), "line {}: nothing was asked", case.line),
+            "lose" => self.ground.questions.lock().clear(),
+            "grow" => self.grow(&name),
             "hold" => self.hold(true),
             "release" => self.hold(false),
             "refuse" => {
@@ -244,10 +247,14 @@ impl World {
     }
 
     fn state(&self) -> String {
-        self.with_groups(|machine| {
+        let questions = self.ground.questions.lock();
+        let asked = questions.iter().map(|question| format!("? {} for {}\n", question.assignor(), question.group()));
+        let asked: String = asked.collect();
+        drop(questions);
+        self.with_groups(move |machine| {
             let mut groups: Vec<_> = machine.groups().iter().collect();
             groups.sort_by_key(|(group_id, _)| *group_id);
-            let mut shown = String::new();
+            let mut shown = asked;
             for (group_id, group) in groups {
                 let Group::Classic(group) = group else { continue };
                 let _ = write!(shown, "{group_id} {} gen={}", group.state.name(), group.generation);

@@ -13,7 +13,7 @@ use watershed_metadata::{MetadataImage, MetadataRecord, PartitionRun};
 use watershed_model::{BrokerId, LeaderEpoch, ManualClock, Offset, Timestamp, TopicId};
 use watershed_protocol::ErrorCode;
 
-use crate::groups::{GroupCoordinator, GroupReply, GroupRequest, Output};
+use crate::groups::{GroupCoordinator, GroupReply, GroupRequest, Output, Question};
 use crate::runtime::{Coordinator, CoordinatorLog, Host, NewBatch, Now, Position, Replied, Replies, StateMachine};
 
 pub(super) const START_MS: i64 = 1_000_000;
@@ -27,6 +27,8 @@ pub(super) struct Ground {
     /// Nothing becomes durable beyond this.
     durable: AtomicI64,
     wake_at: AtomicU64,
+    /// What assignors outside were asked, and have not answered.
+    pub(super) questions: Mutex<Vec<Question>>,
 }
 
 impl CoordinatorLog for Ground {
@@ -49,7 +51,7 @@ impl CoordinatorLog for Ground {
     }
 }
 
-impl Host for Ground {
+impl Host<Question> for Ground {
     fn wake_at(&self, at_ms: u64) {
         self.wake_at.fetch_min(at_ms, Ordering::SeqCst);
     }
@@ -57,6 +59,10 @@ impl Host for Ground {
     fn hand_over(&self) {}
 
     fn watch(&self, _: Offset) {}
+
+    fn send(&self, question: Question) {
+        self.questions.lock().push(question);
+    }
 }
 
 /// What a client knows of itself.
@@ -185,9 +191,32 @@ impl World {
             self.setting = Setting::new(settings);
         }
         self.ground.wake_at.store(u64::MAX, Ordering::SeqCst);
+        self.ground.questions.lock().clear();
         self.loads += 1;
         let random = 1000 * self.loads;
         self.coordinator = start(&self.setting, &self.ground, &self.clock, random);
+    }
+
+    /// An assignor outside answers the first question that waits, or says why it does not. Whether there is one.
+    pub(super) fn answer(&self, failure: Option<&str>) -> bool {
+        let mut questions = self.ground.questions.lock();
+        if questions.is_empty() {
+            return false;
+        }
+        let question = questions.remove(0);
+        drop(questions);
+        let answer = failure.map_or_else(|| question.ask(), |reason| question.unanswered(reason));
+        drop(self.coordinator.request(0, "", "", GroupRequest::Assigned(answer)).unwrap());
+        true
+    }
+
+    /// The metadata changes: a topic has one partition more.
+    pub(super) fn grow(&mut self, name: &str) {
+        let topic = self.setting.image.topic_by_name(name).unwrap();
+        let more =
+            MetadataRecord::PartitionsAdded { topic: topic.id(), first: topic.partition_count(), partitions: runs(1) };
+        Arc::make_mut(&mut self.setting.image).apply(&more).unwrap();
+        self.coordinator.metadata(Arc::clone(&self.setting.image));
     }
 
     /// Looks at a group.
@@ -209,16 +238,18 @@ impl World {
 
 /// What the operator and the cluster say.
 struct Setting {
+    outside: Option<String>,
     config: BrokerConfig,
     rules: Arc<GroupRules>,
     image: Arc<MetadataImage>,
 }
 
 impl Setting {
-    /// Kafka's settings; `broker` has the broker assign with that assignor (`-`: one like the members'); `topics` exist.
+    /// Kafka's settings; `broker` has the broker assign with that assignor (`-`: one like the members'); `outside` is an assignor that is
+    /// asked outside; `topics` exist.
     fn new(settings: &[(&str, &str)]) -> Self {
         let own = |name: &str| settings.iter().find(|(own, _)| *own == name).map(|(_, value)| *value);
-        let kafkas = settings.iter().filter(|(name, _)| !["broker", "topics"].contains(name));
+        let kafkas = settings.iter().filter(|(name, _)| !["broker", "outside", "topics"].contains(name));
         let kafkas = kafkas.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let rules = own("broker").map(|assignor| GroupRule {
             pattern: "*".parse().unwrap(),
@@ -229,21 +260,22 @@ impl Setting {
         let records = topics.zip(1..).map(|((name, count), id)| MetadataRecord::TopicCreated {
             topic: TopicId([id; 16]),
             name: name.to_owned(),
-            partitions: vec![PartitionRun {
-                count: count.parse().unwrap(),
-                replicas: vec![BrokerId(1)],
-                isr: None,
-                leader: BrokerId(1),
-                leader_epoch: LeaderEpoch(0),
-            }],
+            partitions: runs(count.parse().unwrap()),
         });
         let records: Vec<_> = records.collect();
         Self {
+            outside: own("outside").map(str::to_owned),
             config: BrokerConfig::new(kafkas).unwrap(),
             rules: Arc::new(GroupRules { rules: rules.into_iter().collect() }),
             image: Arc::new(MetadataImage::default().apply_batch(&records).unwrap().0),
         }
     }
+}
+
+/// Partitions on one broker.
+fn runs(count: u32) -> Vec<PartitionRun> {
+    let (replicas, leader) = (vec![BrokerId(1)], BrokerId(1));
+    vec![PartitionRun { count, replicas, isr: None, leader, leader_epoch: LeaderEpoch(0) }]
 }
 
 fn start(
@@ -255,7 +287,7 @@ fn start(
     let settings = Arc::new(setting.config.settings().groups.clone());
     let next = AtomicU64::new(random);
     let random = move || u128::from(next.fetch_add(1, Ordering::SeqCst) + 1).to_be_bytes();
-    let assignors = Arc::new(super::assignors::assignors());
+    let assignors = Arc::new(super::assignors::assignors(setting.outside.as_deref()));
     let mut machine = GroupCoordinator::new(settings, setting.rules.clone(), assignors, Arc::new(random));
     let now = Now { elapsed_ms: 0, wall: Timestamp(START_MS) };
     machine.metadata(&setting.image, now, &mut Output::default());

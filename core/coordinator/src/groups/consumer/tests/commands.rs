@@ -7,7 +7,7 @@ use watershed_model::TopicId;
 use watershed_protocol::ErrorCode;
 use watershed_protocol::messages::consumer_group_heartbeat::{ConsumerGroupHeartbeatResponse, TopicPartitions};
 use watershed_protocol::messages::join_group::JoinGroupRequestProtocol;
-use watershed_protocol::messages::{ConsumerGroupHeartbeatRequest, JoinGroupRequest};
+use watershed_protocol::messages::{ConsumerGroupHeartbeatRequest, HeartbeatRequest, JoinGroupRequest};
 use watershed_testkit::golden::Case;
 
 use super::world::{World, broker, runs, topic_id};
@@ -19,8 +19,9 @@ use crate::records::GroupRecord;
 impl World {
     /// - `world name=value`: a new coordinator with these settings.
     /// - `hb MEMBER epoch=E [v=1 topics= regex= owned= instance= rack= timeout= assignor=]`: a heartbeat. `-` is an empty list or text.
-    /// - `join TOPIC`: a classic member joins.
+    /// - `join TOPIC`: a classic member joins; `beat MEMBER epoch=E`: its heartbeat.
     /// - `plan MEMBER=t-0,u-1`: what the assignor gives from now on.
+    /// - `answer [at=N fail=REASON]`: an assignor outside answers the first question, or another; `lose`: nobody ever answers any.
     /// - `advance`, `reload`, `refuse`, `accept`: time, the coordinator, the log.
     /// - `create`, `grow`, `delete`, `rack`, `config`: the metadata.
     /// - `state`, `timers`, `describe`, `commit`, `fetch`: what there is.
@@ -34,6 +35,7 @@ impl World {
             }
             "hb" => return self.heartbeat(name, case),
             "join" => return self.join(name),
+            "beat" => return self.beat(name, case.get("epoch")),
             "plan" => {
                 let parts = case.args.iter().map(|arg| arg.split_once('=').unwrap());
                 let plan: BTreeMap<_, _> = parts.map(|(member, all)| (member.to_owned(), list(all))).collect();
@@ -44,6 +46,15 @@ impl World {
                 let records = self.advance(case.get("ms"));
                 return self.shown(None, &records);
             }
+            "answer" => {
+                let records = self.answer(case.arg("at").map_or(0, |at| at.parse().unwrap()), case.arg("fail"));
+                return self.shown(None, &records);
+            }
+            "lose" => {
+                self.questions.clear();
+                self.questions_shown.set(0);
+            }
+            "failed" => return format!("failed={}", self.machine.counters().failed_assignments),
             "reload" => self.reload(),
             "refuse" => self.is_refusing = true,
             "accept" => self.is_refusing = false,
@@ -123,6 +134,15 @@ impl World {
         self.shown(Some(&shown), &records)
     }
 
+    /// The heartbeat of a classic member.
+    fn beat(&mut self, name: &str, generation_id: i32) -> String {
+        let request =
+            HeartbeatRequest { group_id: "g".into(), generation_id, member_id: name.into(), group_instance_id: None };
+        let (replies, records) = self.ask(4, GroupRequest::Heartbeat(request));
+        let replies: Vec<_> = replies.iter().map(|reply| self.reply(reply)).collect();
+        self.shown(Some(&replies.join("\n")), &records)
+    }
+
     /// The group alone is asked.
     fn commit(&self, name: &str, case: &Case) -> String {
         let committer = Committer {
@@ -181,6 +201,9 @@ impl World {
     fn shown(&self, reply: Option<&str>, records: &[GroupRecord]) -> String {
         let mut lines: Vec<String> = reply.iter().map(|reply| (*reply).to_owned()).collect();
         lines.extend(records.iter().map(|record| format!("  + {}", self.record(record))));
+        let shown = self.questions_shown.replace(self.questions.len());
+        let asked = self.questions.iter().skip(shown);
+        lines.extend(asked.map(|question| format!("  ? {} for {}", question.assignor(), question.group())));
         if let Some(Group::Classic(group)) = self.machine.groups().get("g") {
             lines.push(format!("classic {} {}", group.state().name(), group.members().len()));
         }
@@ -202,6 +225,7 @@ impl World {
         match reply {
             GroupReply::ConsumerGroupHeartbeat(reply) => self.heartbeat_reply(reply),
             GroupReply::JoinGroup(reply) => format!("JoinGroup {}", code(reply.error_code)),
+            GroupReply::Heartbeat(reply) => format!("Heartbeat {}", code(reply.error_code)),
             other => panic!("{other:?}"),
         }
     }

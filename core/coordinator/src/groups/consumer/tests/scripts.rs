@@ -44,6 +44,11 @@ fn timers_remove_who_is_silent_or_slow() {
 }
 
 #[test]
+fn assignors_outside_are_asked_and_not_waited_for() {
+    script("consumer_outside");
+}
+
+#[test]
 fn topics_come_grow_and_go() {
     script("consumer_topics");
 }

@@ -1,16 +1,17 @@
 //! A coordinator with its log in memory, a clock that stands still, and an assignor that gives what the script says.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use watershed_hooks::{Assignor, Failure, GroupAssignment, GroupMember, GroupSpec, TopicPartition};
-use watershed_metadata::configs::BrokerConfig;
+use watershed_metadata::configs::{Assignment as Decides, BrokerConfig, GroupRule, GroupRules};
 use watershed_metadata::{BrokerRegistered, ConfigResource, MetadataImage, MetadataRecord, PartitionRun};
 use watershed_model::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicId};
 use watershed_protocol::ErrorCode;
 
-use crate::groups::{Assignors, GroupCoordinator, GroupReply, GroupRequest, GroupTimer, Output};
+use crate::groups::{Assignors, GroupCoordinator, GroupReply, GroupRequest, GroupTimer, Output, Question};
 use crate::records::GroupRecord;
 use crate::runtime::{Call, Now, Position, RequestId, StateMachine, TimerChange};
 
@@ -19,6 +20,18 @@ type Plan = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
 
 /// Gives what the plan says, and what it leaves out to the first member that subscribes.
 struct Planned(Plan);
+
+/// The same as a plugin, which answers with nothing if `!` is planned.
+struct Plugin(Plan);
+
+impl Assignor for Plugin {
+    fn assign(&mut self, group: &GroupSpec<'_>) -> Result<GroupAssignment, Failure> {
+        if self.0.lock().contains_key("!") {
+            return Ok(GroupAssignment::empty(group.members().len()));
+        }
+        Planned(Arc::clone(&self.0)).assign(group)
+    }
+}
 
 impl Assignor for Planned {
     fn assign(&mut self, group: &GroupSpec<'_>) -> Result<GroupAssignment, Failure> {
@@ -45,13 +58,40 @@ impl Assignor for Planned {
 pub(super) struct World {
     pub(super) machine: GroupCoordinator,
     pub(super) image: Arc<MetadataImage>,
-    config: BrokerConfig,
+    setting: Setting,
     plan: Plan,
+    /// What assignors outside were asked, and have not answered.
+    pub(super) questions: Vec<Question>,
+    /// How many of these were shown.
+    pub(super) questions_shown: Cell<usize>,
     records: Vec<GroupRecord>,
     pub(super) timers: BTreeMap<GroupTimer, u64>,
     pub(super) is_refusing: bool,
     now_ms: u64,
     requests: u64,
+}
+
+/// What the operator says.
+struct Setting {
+    config: BrokerConfig,
+    rules: Arc<GroupRules>,
+    outside: Option<String>,
+}
+
+impl Setting {
+    /// Kafka's settings; `outside` is an assignor that is asked outside, and by a rule that of all groups.
+    fn new(settings: &[(&str, &str)]) -> Self {
+        let (own, kafkas): (Vec<_>, Vec<_>) = settings.iter().copied().partition(|(name, _)| *name == "outside");
+        let kafkas = kafkas.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let outside = own.first().map(|(_, name)| (*name).to_owned());
+        let rule = |name: &String| GroupRule {
+            pattern: "*".parse().unwrap(),
+            assignor: Some(name.clone()),
+            assignment: Decides::Client,
+        };
+        let rules = Arc::new(GroupRules { rules: outside.iter().map(rule).collect() });
+        Self { config: BrokerConfig::new(kafkas).unwrap(), rules, outside }
+    }
 }
 
 /// The id of a topic of this name; one that is made again under its name gets another.
@@ -77,8 +117,7 @@ pub(super) fn broker(id: i32, rack: &str) -> MetadataRecord {
 impl World {
     /// The topic `t` has three partitions, `u` two.
     pub(super) fn new(settings: &[(&str, &str)]) -> Self {
-        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let config = BrokerConfig::new(settings).unwrap();
+        let setting = Setting::new(settings);
         let plan = Plan::default();
         let topics = [("t", 3), ("u", 2)].map(|(name, count)| MetadataRecord::TopicCreated {
             topic: topic_id(name, 1),
@@ -87,10 +126,12 @@ impl World {
         });
         let image = Arc::new(MetadataImage::default().apply_batch(&topics).unwrap().0);
         let mut world = Self {
-            machine: machine(&config, &plan, &image),
+            machine: machine(&setting, &plan, &image),
             image,
-            config,
+            setting,
             plan,
+            questions: Vec::new(),
+            questions_shown: Cell::new(0),
             records: Vec::new(),
             timers: BTreeMap::new(),
             is_refusing: false,
@@ -118,7 +159,7 @@ impl World {
     }
 
     /// Takes an output as the runtime does; gives its replies and its records.
-    fn take(&mut self, out: Output) -> (Vec<GroupReply>, Vec<GroupRecord>) {
+    fn take(&mut self, mut out: Output) -> (Vec<GroupReply>, Vec<GroupRecord>) {
         for (timer, change) in out.timers().to_vec() {
             match change {
                 TimerChange::At(at) => drop(self.timers.insert(timer, at)),
@@ -142,6 +183,7 @@ impl World {
         }
         let (settled, later) = self.settle(&out, Ok(()));
         written.extend(later);
+        self.questions.extend(out.take_sends());
         (out.replies().iter().map(|(_, reply)| reply.clone()).chain(settled).collect(), written)
     }
 
@@ -161,6 +203,14 @@ impl World {
         let (now, mut out) = (self.now(), Output::default());
         self.machine.request(call, request, now, &mut out);
         self.take(out)
+    }
+
+    /// A question is answered, the first one or another; gives the records.
+    pub(super) fn answer(&mut self, at: usize, failure: Option<&str>) -> Vec<GroupRecord> {
+        let question = self.questions.remove(at);
+        self.questions_shown.set(self.questions_shown.get() - 1);
+        let answer = failure.map_or_else(|| question.ask(), |reason| question.unanswered(reason));
+        self.ask(0, GroupRequest::Assigned(answer)).1
     }
 
     /// Lets time go by; gives the records that timers made.
@@ -201,7 +251,9 @@ impl World {
 
     /// The coordinator moves: what it has is what the log says.
     pub(super) fn reload(&mut self) {
-        self.machine = machine(&self.config, &self.plan, &self.image);
+        self.machine = machine(&self.setting, &self.plan, &self.image);
+        self.questions.clear();
+        self.questions_shown.set(0);
         for record in self.records.clone() {
             self.machine.apply(record, Position { offset: Offset(0), producer: None });
         }
@@ -214,6 +266,7 @@ impl World {
             let (name, member) = match timer {
                 GroupTimer::ConsumerSession(_, member) => ("session", member),
                 GroupTimer::ConsumerRebalance(_, member) => ("rebalance", member),
+                GroupTimer::Answer(group) => ("answer", group),
                 _ => return None,
             };
             Some(format!("{name} {member} in {}", at - self.now_ms))
@@ -222,11 +275,13 @@ impl World {
     }
 }
 
-fn machine(config: &BrokerConfig, plan: &Plan, image: &Arc<MetadataImage>) -> GroupCoordinator {
-    let settings = Arc::new(config.settings().groups.clone());
+fn machine(setting: &Setting, plan: &Plan, image: &Arc<MetadataImage>) -> GroupCoordinator {
+    let settings = Arc::new(setting.config.settings().groups.clone());
     let planned = |name: &str| (name.to_owned(), Box::new(Planned(Arc::clone(plan))) as Box<dyn Assignor>);
-    let assignors: Assignors = ["uniform", "range"].map(planned).into_iter().collect();
-    let mut machine = GroupCoordinator::new(settings, Arc::default(), Arc::new(assignors), Arc::new(|| [7; 16]));
+    let plugin = |name: &String| (name.clone(), Box::new(Plugin(Arc::clone(plan))) as Box<dyn Assignor>);
+    let assignors = Assignors::new(["uniform", "range"].map(planned), setting.outside.iter().map(plugin));
+    let rules = Arc::clone(&setting.rules);
+    let mut machine = GroupCoordinator::new(settings, rules, Arc::new(assignors), Arc::new(|| [7; 16]));
     let now = Now { elapsed_ms: 0, wall: Timestamp(0) };
     machine.metadata(image, now, &mut Output::default());
     machine

@@ -11,7 +11,7 @@ use watershed_metadata::configs::BrokerConfig;
 use watershed_model::{Clock, ManualClock, Offset, ProducerEpoch, ProducerId, Timestamp};
 use watershed_protocol::ErrorCode;
 
-use crate::groups::{Assignors, GroupCoordinator, GroupReply, GroupRequest, Output};
+use crate::groups::{Assignors, GroupCoordinator, GroupReply, GroupRequest, Output, Question};
 use crate::records::GroupRecord;
 use crate::runtime::{Coordinator, CoordinatorLog, Host, Loader, NewBatch, Now, Position, Replies, StateMachine};
 
@@ -61,7 +61,7 @@ impl CoordinatorLog for Ground {
     }
 }
 
-impl Host for Ground {
+impl Host<Question> for Ground {
     fn wake_at(&self, at_ms: u64) {
         self.wake_at.fetch_min(at_ms, Ordering::SeqCst);
     }
@@ -69,6 +69,8 @@ impl Host for Ground {
     fn hand_over(&self) {}
 
     fn watch(&self, _: Offset) {}
+
+    fn send(&self, _: Question) {}
 }
 
 /// A clock that stands still, and whose wall-clock time may jump.
