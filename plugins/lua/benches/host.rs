@@ -1,2 +1,106 @@
-//! x
-fn main() {}
+//! What a script costs per batch: a partitioner that reads keys, an ordering key out of JSON, an interceptor that keeps all.
+#![allow(missing_docs)]
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use watershed_hooks::{
+    Batch, Client, Column, Environment, Hook, HookKind, Place, Records, Settings, assign, intercept, order,
+};
+use watershed_lua::LuaHost;
+use watershed_plugin_host::{Limits, LoadedPlugin, PluginSource};
+
+const SCRIPT: &str = r#"
+local P = { name = "bench", version = "1", api = 1, reads = { "keys", "values" } }
+
+function P.partition(b, partitions)
+	local out = table.create(#b)
+	for i = 1, #b do
+		out[i] = bit32.band(kafka.murmur2(b:key(i)), 0x7fffffff) % partitions
+	end
+	return out
+end
+
+function P.ordering_key(b)
+	local out = table.create(#b)
+	for i = 1, #b do
+		out[i] = kafka.json(b:value(i), "tenant")
+	end
+	return out
+end
+
+function P.intercept(b)
+	return {}
+end
+
+return P
+"#;
+
+/// A document of 1 KiB whose field `tenant` stands in its middle.
+fn document(i: usize) -> Vec<u8> {
+    let half = "x".repeat(490);
+    format!(r#"{{"before":"{half}","tenant":"t{i:04}","behind":"{half}"}}"#).into_bytes()
+}
+
+fn load() -> LoadedPlugin {
+    let contents = SCRIPT.as_bytes().to_vec();
+    let source =
+        PluginSource { name: "bench".to_owned(), file: "bench.luau".into(), contents, limits: Limits::default() };
+    LuaHost::new().load(source).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn make(plugin: &LoadedPlugin, kind: HookKind) -> Hook {
+    let factory = plugin.factories.iter().find(|factory| factory.hook() == kind);
+    let factory = factory.unwrap_or_else(|| panic!("the script serves {kind}"));
+    let made = factory.create(&Settings::new(), &Environment::with_random(|| 0));
+    made.unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn hooks(criterion: &mut Criterion) {
+    let plugin = load();
+    let reads = &plugin.manifest.reads;
+    let kinds = [HookKind::Partitioner, HookKind::OrderingKey, HookKind::Interceptor];
+    for kind in kinds {
+        let mut group = criterion.benchmark_group(format!("luau/{kind}"));
+        for n in [1, 10, 100, 256] {
+            let mut records = Records::new(reads.clone());
+            for i in 0..n {
+                let key = format!("customer-{i:08}");
+                let pushed = records.push(Some(key.as_bytes()), Some(&document(i)), 0, std::iter::empty());
+                pushed.unwrap_or_else(|full| panic!("{full}"));
+            }
+            let batch = Batch::new(Place::default(), Client::default(), &records, reads);
+            let mut hook = make(&plugin, kind);
+            group.throughput(Throughput::Elements(n as u64));
+            group.bench_function(BenchmarkId::from_parameter(n), |bencher| match &mut hook {
+                Hook::Partitioner(it) => {
+                    let (mut choices, twelve) = (Vec::new(), 12.try_into().unwrap_or(std::num::NonZeroU32::MIN));
+                    bencher.iter(|| {
+                        assign(it.as_mut(), &batch, twelve, &mut choices).unwrap_or_else(|error| panic!("{error}"));
+                        black_box(&choices);
+                    });
+                }
+                Hook::OrderingKey(it) => {
+                    let mut keys = Column::new();
+                    bencher.iter(|| {
+                        order(it.as_mut(), &batch, &mut keys).unwrap_or_else(|error| panic!("{error}"));
+                        black_box(&keys);
+                    });
+                }
+                Hook::Interceptor(it) => {
+                    let mut verdicts = Vec::new();
+                    bencher.iter(|| {
+                        intercept(it.as_mut(), &batch, &mut verdicts).unwrap_or_else(|error| panic!("{error}"));
+                        black_box(&verdicts);
+                    });
+                }
+                other => panic!("{other:?} is not measured"),
+            });
+        }
+        group.finish();
+    }
+    criterion.bench_function("luau/create", |bencher| bencher.iter(|| make(&plugin, HookKind::Partitioner)));
+}
+
+criterion_group!(benches, hooks);
+criterion_main!(benches);

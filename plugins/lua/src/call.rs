@@ -28,11 +28,11 @@ fn is_over() -> bool {
     over
 }
 
-/// What Luau asks at every turn of a loop and at every call.
+/// Whether a script may go on.
 ///
 /// # Errors
 /// When the call's time is over: every time, so that a script that catches errors does not go on.
-pub(crate) fn interrupt(_: &mlua::Lua) -> mlua::Result<VmState> {
+pub(crate) fn go_on() -> mlua::Result<VmState> {
     if is_over() { Err(mlua::Error::RuntimeError("the time is over".to_owned())) } else { Ok(VmState::Continue) }
 }
 

@@ -16,10 +16,6 @@ use crate::columns::Columns;
 use crate::factory::Plugin;
 use crate::script::{self, Running};
 
-/// The garbage that may lie about before it is swept, as a share of the memory limit: Luau itself does not sweep when
-/// memory runs out, so a limit that is met by garbage would look like a plugin's fault.
-const SWEEP_AT: usize = 2;
-
 /// A state that serves one hook.
 pub(crate) struct Instance {
     pub(crate) plugin: Arc<Plugin>,
@@ -30,8 +26,6 @@ pub(crate) struct Instance {
     columns: RefCell<Columns>,
     budget: Duration,
     what: String,
-    /// How much was in use when it was last swept, in bytes.
-    swept_bytes: usize,
 }
 
 impl Instance {
@@ -48,33 +42,20 @@ impl Instance {
         let budget = plugin.script.limits.budget(hook);
         let what = format!("{}: `{name}`", plugin.script.chunk);
         let lua = running.sandbox.lua;
-        Ok(Self { plugin, lua, drive, function, columns: RefCell::default(), budget, what, swept_bytes: 0 })
-    }
-
-    /// Sweeps, when garbage may be what fills the memory.
-    fn sweep(&mut self) {
-        let used = self.lua.used_memory();
-        if used > self.plugin.script.limits.memory_bytes() / SWEEP_AT && used > self.swept_bytes + self.swept_bytes / 4
-        {
-            // What goes wrong in sweeping goes wrong in the next call, too, which says so.
-            let _ = self.lua.gc_collect();
-            self.swept_bytes = self.lua.used_memory();
-        }
+        Ok(Self { plugin, lua, drive, function, columns: RefCell::default(), budget, what })
     }
 
     /// Asks about a batch.
     fn ask(&mut self, batch: &Batch<'_>, more: Option<u32>) -> Result<Returned, Failure> {
         let (lua, columns) = (&self.lua, &self.columns);
-        let returned = self.plugin.script.run(self.budget, || {
+        self.plugin.script.run(self.budget, || {
             lua.scope(|scope| {
                 let fetch = scope.create_function(|lua, (what, name): (u32, Option<LuaString>)| {
                     columns.borrow_mut().fetch(lua, batch, what, name.as_ref())
                 })?;
                 self.drive.call((&self.function, batch.len(), fetch, more))
             })
-        });
-        self.sweep();
-        returned
+        })
     }
 
     /// Asks about something else, which `argument` makes a table of.
@@ -86,7 +67,6 @@ impl Instance {
             let argument = argument(&self.lua)?.into_lua_multi(&self.lua)?;
             self.drive.call((&self.function, argument))
         });
-        self.sweep();
         answers::plain(returned?, &self.what)
     }
 

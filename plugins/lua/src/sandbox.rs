@@ -1,6 +1,7 @@
 //! What scripts can reach: a list of what is allowed, the library `kafka`, and nothing else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mlua::chunk::Compiler;
 use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table, Value};
@@ -131,8 +132,26 @@ pub(crate) fn make(memory_bytes: usize, environment: &Environment, counters: &Ar
     }
     copy(&made.get("globals")?, &lua.globals())?;
     lua.sandbox(true)?;
-    lua.set_interrupt(call::interrupt);
+    interrupts(&lua, memory_bytes);
     Ok(Sandbox { drive: made.get("drive")?, lua })
+}
+
+/// Sets what Luau asks at every turn of a loop and at every call: whether the script may go on, and whether to collect.
+///
+/// Luau neither collects when memory runs out, nor while a loop makes large strings: a limit that is met by garbage would
+/// look like the script's fault. So a state that has come to half of its limit is swept, and then whenever it has grown by
+/// a quarter of what was in use.
+fn interrupts(lua: &Lua, memory_bytes: usize) {
+    let half = memory_bytes / 2;
+    let sweep_at = AtomicUsize::new(half);
+    lua.set_interrupt(move |lua| {
+        if lua.used_memory() > sweep_at.load(Ordering::Relaxed) {
+            lua.gc_collect()?;
+            let used = lua.used_memory();
+            sweep_at.store(half.max(used + used / 4), Ordering::Relaxed);
+        }
+        call::go_on()
+    });
 }
 
 fn copy(from: &Table, to: &Table) -> mlua::Result<()> {
