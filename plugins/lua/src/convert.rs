@@ -38,7 +38,22 @@ fn json(value: &Value, place: &str, depth: usize, left: &mut usize) -> Result<Js
             Ok(Json::String(text.to_owned()))
         }
         Value::Table(table) => from_table(table, place, depth, left),
-        other => Err(format!("{place} is a {}, which is no JSON", other.type_name())),
+        other => Err(format!("{place} is {}, which is no JSON", kind(other))),
+    }
+}
+
+/// What a value is, with its article. Luau knows one type of numbers only.
+pub(crate) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Nil => "nil",
+        Value::Boolean(_) => "a boolean",
+        Value::Integer(_) | Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Table(_) => "a table",
+        Value::Function(_) => "a function",
+        Value::Thread(_) => "a coroutine",
+        Value::Buffer(_) => "a buffer",
+        _ => "an object",
     }
 }
 
@@ -75,7 +90,7 @@ fn from_table(table: &Table, place: &str, depth: usize, left: &mut usize) -> Res
     for pair in table.pairs::<Value, Value>() {
         let (key, value) = pair.map_err(|error| error.to_string())?;
         let Value::String(key) = &key else {
-            return Err(format!("{place} has a {} as a key", key.type_name()));
+            return Err(format!("{place} has {} as a key", kind(&key)));
         };
         let key = key.to_str().map_err(|_| format!("a key of {place} is no UTF-8"))?.to_owned();
         let mut place = place.to_owned();

@@ -9,6 +9,7 @@ use watershed_hooks::{
 };
 
 use crate::call::message;
+use crate::convert::kind;
 use crate::instance::Instance;
 use crate::sandbox::EXACT;
 
@@ -28,7 +29,7 @@ impl Retention for Instance {
             // The driver has checked that it is whole and exact.
             Value::Number(offset) => Ok(Some(offset as i64)),
             Value::Integer(offset) => Ok(Some(offset)),
-            other => Err(self.wrong(format!("a {} is no offset", other.type_name()))),
+            other => Err(self.wrong(format!("{} is no offset", kind(&other)))),
         }
     }
 }
@@ -58,7 +59,7 @@ impl Assignor for Instance {
     fn assign(&mut self, group: &GroupSpec<'_>) -> Result<GroupAssignment, Failure> {
         match self.ask_about(|lua| group_table(lua, group))? {
             Value::Table(answer) => assignment(group, &answer).map_err(|message| self.wrong(message)),
-            other => Err(self.wrong(format!("a {} is no assignment", other.type_name()))),
+            other => Err(self.wrong(format!("{} is no assignment", kind(&other)))),
         }
     }
 }
@@ -151,7 +152,7 @@ impl TopicPolicy for Instance {
                 let configs: Result<BTreeMap<String, String>, _> = strings(&configs);
                 Ok(TopicVerdict::AcceptWith(configs.map_err(|message| self.wrong(message))?))
             }
-            other => Err(self.wrong(format!("a {} is no verdict", other.type_name()))),
+            other => Err(self.wrong(format!("{} is no verdict", kind(&other)))),
         }
     }
 }

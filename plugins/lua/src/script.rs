@@ -9,7 +9,7 @@ use watershed_hooks::{Environment, Failure, FaultKind, HookKind};
 use watershed_plugin_host::{Limits, LoadError, Manifest, PluginSource, Watchdog};
 
 use crate::call::{self, message};
-use crate::convert;
+use crate::convert::{self, kind};
 use crate::sandbox::{self, Sandbox};
 
 /// The longest script: compiling is neither counted as memory nor interrupted.
@@ -104,7 +104,7 @@ impl Script {
             (sandbox, Value::Table(table)) => Ok(Running { sandbox, table }),
             (_, other) => Err(Failure::Permanent(format!(
                 "the script must return the table of the plugin, not {}: end it with `return P`",
-                other.type_name()
+                kind(&other)
             ))),
         }
     }
@@ -139,7 +139,7 @@ pub(crate) fn describe(table: &Table) -> Result<(Manifest, Vec<HookKind>), Strin
     for pair in table.pairs::<Value, Value>() {
         let (key, value) = pair.map_err(|error| error.to_string())?;
         let Value::String(key) = &key else {
-            return Err(format!("the plugin's table has a {} as a key", key.type_name()));
+            return Err(format!("the plugin's table has {} as a key", kind(&key)));
         };
         let key = key.to_string_lossy();
         if let Some(hook) = HookKind::ALL.into_iter().find(|hook| function_of(*hook) == key) {
@@ -171,7 +171,7 @@ fn is_function(key: &str, value: &Value) -> Result<(), String> {
     if matches!(value, Value::Function(_)) {
         return Ok(());
     }
-    Err(format!("`{key}` must be a function, not a {}", value.type_name()))
+    Err(format!("`{key}` must be a function, not {}", kind(value)))
 }
 
 /// An unknown field, and the known one that it is most like.
@@ -198,7 +198,7 @@ pub(crate) fn function(table: &Table, name: &str) -> Result<Option<Function>, St
     match value {
         Value::Nil => Ok(None),
         Value::Function(function) => Ok(Some(function)),
-        other => Err(format!("`{name}` must be a function, not a {}", other.type_name())),
+        other => Err(format!("`{name}` must be a function, not {}", kind(&other))),
     }
 }
 
