@@ -1,4 +1,4 @@
-//! Reading what a script answered about the records of a batch: `prelude.luau` checked and packed it.
+//! Reading what a script answered about the records of a batch: `batch.luau` checked and packed it.
 
 use mlua::{Buffer, Value};
 use watershed_hooks::{Choice, Column, Failure, Header, Replacement, Verdict, Visibility};
@@ -8,7 +8,7 @@ use crate::call::message;
 /// What stands for null, and for a choice that is the client's.
 const NULL: u32 = u32::MAX;
 
-/// What a driver returned; see `refused` in `prelude.luau`.
+/// What a driver returned; see `refused` in `batch.luau`.
 pub(crate) type Returned = (Value, Value);
 
 /// The bytes of a packed answer.

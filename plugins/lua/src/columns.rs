@@ -1,7 +1,7 @@
 //! The columns of a batch as Luau's buffers: an index of where each text begins and ends, and the texts behind it.
 //!
 //! A column is made when a script first reads it, by one copy. Reading a record then takes no call of the host: the batch in
-//! `prelude.luau` reads the buffer. The buffers of the record's own columns are kept for the next batch; scripts never get
+//! `batch.luau` reads the buffer. The buffers of the record's own columns are kept for the next batch; scripts never get
 //! hold of them.
 
 use mlua::{Buffer, IntoLua, Lua, LuaString, Value};
@@ -9,7 +9,7 @@ use watershed_hooks::{Batch, Column, Failure, Pick};
 
 use crate::sandbox::EXACT;
 
-/// What a script may ask for; its other half is in `prelude.luau`.
+/// What a script may ask for; its other half is in `batch.luau`.
 const KEYS: u32 = 1;
 const VALUES: u32 = 2;
 const ORDERING_KEYS: u32 = 3;
@@ -109,7 +109,7 @@ impl Columns {
                 let client = batch.client();
                 (text(client.principal)?, text(client.client_id)?, text(client.listener)?, text(client.host)?)
             }
-            _ => unreachable!("the prelude asks for what is listed above, not for {what}"),
+            _ => unreachable!("`batch.luau` asks for what is listed above, not for {what}"),
         }))
     }
 }

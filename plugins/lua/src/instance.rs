@@ -20,7 +20,7 @@ use crate::script::{self, Running};
 pub(crate) struct Instance {
     pub(crate) plugin: Arc<Plugin>,
     pub(crate) lua: Lua,
-    /// The prelude's function that calls the plugin's, and that.
+    /// The function of `batch.luau` that calls the plugin's, and that.
     drive: Function,
     function: Function,
     columns: RefCell<Columns>,

@@ -49,7 +49,7 @@
 //! # How scripts are held
 //!
 //! - `sandbox.rs`: the globals are built from a list of what is allowed; what can neither be interrupted nor is linear is
-//!   replaced (`prelude.luau`).
+//!   replaced (`library.luau`).
 //! - Time: Luau asks at every turn of a loop and at every call whether the call's time is over (`call.rs`), and then fails
 //!   again and again until the host has control. Whatever the script answers, the host says that it was stopped.
 //! - Memory: what the state allocates is counted. Compiling is not, therefore a script has at most 1 MiB.

@@ -120,20 +120,25 @@ pub(crate) fn make(memory_bytes: usize, environment: &Environment, counters: &Ar
     let libraries = StdLib::COROUTINE | StdLib::TABLE | StdLib::STRING | StdLib::UTF8 | StdLib::BIT;
     let lua = Lua::new_with(libraries | StdLib::MATH | StdLib::BUFFER, LuaOptions::new())?;
     lua.set_memory_limit(memory_bytes)?;
-    let prelude = lua.load(include_str!("prelude.luau")).set_name("=prelude");
-    // Without inlining every function has a frame, by which `error` names a script's line.
-    let prelude = prelude.set_compiler(Compiler::new().set_optimization_level(1).set_debug_level(1)).into_function()?;
-    let made: Table = prelude.call((host_functions(&lua, environment, counters)?, Value::NULL))?;
+    let library: Table = own(&lua, "=library", include_str!("library.luau"))?
+        .call((host_functions(&lua, environment, counters)?, Value::NULL))?;
+    let drive = own(&lua, "=batch", include_str!("batch.luau"))?.call(Value::NULL)?;
 
     keep_allowed(&lua.globals())?;
-    for pair in made.get::<Table>("replaced")?.pairs::<LuaString, Table>() {
+    for pair in library.get::<Table>("replaced")?.pairs::<LuaString, Table>() {
         let (library, functions) = pair?;
         copy(&functions, &lua.globals().get(library)?)?;
     }
-    copy(&made.get("globals")?, &lua.globals())?;
+    copy(&library.get("globals")?, &lua.globals())?;
     lua.sandbox(true)?;
     interrupts(&lua, memory_bytes);
-    Ok(Sandbox { drive: made.get("drive")?, lua })
+    Ok(Sandbox { lua, drive })
+}
+
+/// Compiles a script of the host's own. Without inlining every function has a frame, by which `error` names a script's line.
+fn own(lua: &Lua, name: &str, text: &str) -> mlua::Result<Function> {
+    let compiler = Compiler::new().set_optimization_level(1).set_debug_level(1);
+    lua.load(text).set_name(name).set_compiler(compiler).into_function()
 }
 
 /// Sets what Luau asks at every turn of a loop and at every call: whether the script may go on, and whether to collect.
@@ -178,7 +183,7 @@ fn keep_allowed(globals: &Table) -> mlua::Result<()> {
     Ok(())
 }
 
-/// What the prelude is given.
+/// What `library.luau` is given.
 fn host_functions(lua: &Lua, environment: &Environment, counters: &Arc<[String]>) -> mlua::Result<Table> {
     let host = lua.create_table()?;
     let find = |_: &Lua, (text, what, from): (LuaString, LuaString, usize)| {
