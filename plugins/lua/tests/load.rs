@@ -260,3 +260,20 @@ fn a_topic_policy_sees_the_change_and_judges_it() {
         assert!(seen.contains(want), "{body}: {seen}");
     }
 }
+
+#[test]
+fn an_instance_moves_between_threads_and_outlives_its_plugin() {
+    let plugin = load("local calls = 0 function P.partition(b, n) calls += 1 return { calls } end");
+    let mut hook = make(&plugin, HookKind::Partitioner, &nowhere());
+    plugin.factories.iter().for_each(|factory| factory.close());
+    drop(plugin);
+    for calls in 1..4 {
+        let asked = std::thread::spawn(move || {
+            let choices = ask_partitioner(&mut hook);
+            (hook, choices)
+        });
+        let choices;
+        (hook, choices) = asked.join().unwrap();
+        assert_eq!(choices.unwrap()[0], Choice::Partition(calls));
+    }
+}

@@ -231,3 +231,25 @@ fn the_library_does_what_it_says() {
     let want = ["Info one", "Warn two\\nlines", "Error 3", &long, "Info a\t1\tnil\ttrue", "seen +1", "seen +5"];
     assert_eq!(*logged.lock().unwrap(), want.map(|line| line.replace('\t', "\\t")));
 }
+
+#[test]
+fn memory_stays_below_its_limit() {
+    let limit = 4 << 20;
+    for script in [
+        "local t = {} while true do t[#t + 1] = {} end",
+        "local s = 'x' while true do s = s .. s end",
+        "local t = {} while true do t[#t + 1] = buffer.create(100000) end",
+        "string.rep('x', 1e9)",
+        "while true do pcall(string.rep, 'x', 1e9) pcall(table.create, 1e8, 0) t = {t} end",
+    ] {
+        let Sandbox { lua, .. } = make(limit, &Environment::with_random(|| 0), &Arc::from([])).unwrap();
+        let error = lua.load(script).exec().unwrap_err();
+        assert!(matches!(error, mlua::Error::MemoryError(_)), "{script}: {error}");
+        assert!(lua.used_memory() <= limit, "{script}: {}", lua.used_memory());
+        // What was in use can be used again.
+        lua.globals().raw_set("t", Value::Nil).unwrap();
+        lua.gc_collect().unwrap();
+        assert!(lua.used_memory() < limit / 2, "{script}: {}", lua.used_memory());
+        lua.load("assert(#string.rep('x', 1000000) == 1000000)").exec().unwrap();
+    }
+}
