@@ -41,6 +41,10 @@ enum Ask {
     Told {
         name: &'static str,
     },
+    /// Adds to a counter and sends its name to others.
+    Send {
+        name: &'static str,
+    },
     Heavy,
 }
 
@@ -57,7 +61,7 @@ impl StateMachine for Counters {
     type Reply = i64;
     type Timer = u64;
     type Token = RequestId;
-    type Send = std::convert::Infallible;
+    type Send = &'static str;
 
     fn encode(record: &Set) -> Result<(Bytes, Option<Bytes>), String> {
         if record.name == "unwritable" {
@@ -105,6 +109,11 @@ impl StateMachine for Counters {
             Ask::Told { name } => {
                 out.write_only(Set { name: name.to_owned(), value: Some(7) });
                 out.when_settled(call.id);
+            }
+            Ask::Send { name } => {
+                out.write(Set { name: name.to_owned(), value: Some(value(name) + 1) });
+                out.send(name);
+                out.reply(call.id, 0);
             }
             Ask::Heavy => out.reply(call.id, 99),
         }
@@ -169,6 +178,7 @@ struct World {
     handed_over: AtomicU64,
     wake_at: AtomicU64,
     watched: Mutex<Vec<Offset>>,
+    sent: Mutex<Vec<&'static str>>,
 }
 
 impl CoordinatorLog for World {
@@ -190,7 +200,7 @@ impl CoordinatorLog for World {
     }
 }
 
-impl Host<std::convert::Infallible> for World {
+impl Host<&'static str> for World {
     fn wake_at(&self, at_ms: u64) {
         self.wake_at.store(at_ms, Ordering::SeqCst);
     }
@@ -203,8 +213,8 @@ impl Host<std::convert::Infallible> for World {
         self.watched.lock().push(below);
     }
 
-    fn send(&self, request: std::convert::Infallible) {
-        match request {}
+    fn send(&self, request: &'static str) {
+        self.sent.lock().push(request);
     }
 }
 
@@ -256,6 +266,16 @@ fn a_refused_write_leaves_the_state_as_it_was() {
     assert_eq!(stage.now(Ask::Told { name: "unwritable" }), (Err(ErrorCode::UnknownServerError), 1));
     assert_eq!(stage.now(Ask::Read { name: "unwritable" }), (Ok(0), 1));
     assert_eq!(stage.coordinator.snapshot().map(|(at, _)| at), Ok(Offset(1)));
+}
+
+#[test]
+fn what_a_refused_event_sends_is_not_sent() {
+    let stage = stage();
+    assert_eq!(stage.now(Ask::Send { name: "a" }), (Ok(0), 1));
+    stage.world.refuses.store(true, Ordering::SeqCst);
+    assert_eq!(stage.now(Ask::Send { name: "b" }), (Err(ErrorCode::NotEnoughReplicas), 1));
+    stage.world.refuses.store(false, Ordering::SeqCst);
+    assert_eq!(*stage.world.sent.lock(), ["a"]);
 }
 
 #[test]

@@ -35,7 +35,10 @@ impl GroupCoordinator {
         if !self.asks_outside(group, updated) {
             return Ok((epoch, self.update_target(group, epoch, updated, out)?));
         }
-        out.when_settled(GroupToken::ConsumerEpoch { group: Arc::clone(&group.group_id) });
+        // A question that is under way is followed by the next one where that is due.
+        if group.asked.is_none() {
+            out.when_settled(GroupToken::ConsumerEpoch { group: Arc::clone(&group.group_id) });
+        }
         if group.has_target() {
             return Ok((group.target_epoch, before()));
         }
