@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use mlua::VmState;
 use watershed_hooks::{Failure, FaultKind};
 use watershed_plugin_host::{Watch, Watchdog};
+
+use crate::interrupt;
 
 /// The longest message of a failure, in bytes; what is longer is cut.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 512;
@@ -19,21 +20,13 @@ thread_local! {
 }
 
 /// Whether the time of this thread's call is over. Once it is, it stays so until the call ends.
-fn is_over() -> bool {
+pub(crate) fn is_over() -> bool {
     if OVER.get() {
         return true;
     }
     let over = WATCH.with_borrow_mut(|watch| watch.as_mut().is_some_and(Watch::is_over));
     OVER.set(over);
     over
-}
-
-/// Whether a script may go on.
-///
-/// # Errors
-/// When the call's time is over: every time, so that a script that catches errors does not go on.
-pub(crate) fn go_on() -> mlua::Result<VmState> {
-    if is_over() { Err(mlua::Error::RuntimeError("the time is over".to_owned())) } else { Ok(VmState::Continue) }
 }
 
 /// Runs what calls a script, for at most `budget`.
@@ -47,6 +40,7 @@ pub(crate) fn run<T>(
     call: impl FnOnce() -> mlua::Result<T>,
 ) -> Result<T, Failure> {
     OVER.set(false);
+    interrupt::forget_threshold();
     WATCH.set(Some(watchdog.begin_detached(budget)));
     let answer = catch_unwind(AssertUnwindSafe(call));
     let over = is_over();

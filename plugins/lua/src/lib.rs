@@ -50,11 +50,13 @@
 //!
 //! - `sandbox.rs`: the globals are built from a list of what is allowed; what can neither be interrupted nor is linear is
 //!   replaced (`library.luau`).
-//! - Time: Luau asks at every turn of a loop and at every call whether the call's time is over (`call.rs`), and then fails
+//! - Time: Luau asks at every turn of a loop and at every call whether the call's time is over (`interrupt.rs`), and then fails
 //!   again and again until the host has control. Whatever the script answers, the host says that it was stopped.
 //! - Memory: what the state allocates is counted. Compiling is not, therefore a script has at most 1 MiB.
 //!
-//! Absent: unsafe code, and what happens to an instance that failed; its caller drops it.
+//! Unsafe code is in `interrupt.rs` only, which says why.
+//!
+//! Absent: what happens to an instance that failed; its caller drops it.
 
 mod answers;
 mod call;
@@ -63,6 +65,7 @@ mod convert;
 mod factory;
 mod host;
 mod instance;
+mod interrupt;
 mod others;
 mod sandbox;
 mod script;

@@ -1,14 +1,13 @@
 //! What scripts can reach: a list of what is allowed, the library `kafka`, and nothing else.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mlua::chunk::Compiler;
 use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table, Value};
 use watershed_hooks::{Environment, LogLevel};
 use watershed_plugin_host::{helpers, log_line};
 
-use crate::call;
+use crate::interrupt;
 
 /// The globals of Luau that scripts have, and of each library its functions. What is not here is taken out before a script
 /// runs: a library that a new version of Luau brings is not there until somebody has looked at it.
@@ -131,7 +130,7 @@ pub(crate) fn make(memory_bytes: usize, environment: &Environment, counters: &Ar
     }
     copy(&library.get("globals")?, &lua.globals())?;
     lua.sandbox(true)?;
-    interrupts(&lua, memory_bytes);
+    interrupt::install(&lua, memory_bytes)?;
     Ok(Sandbox { lua, drive })
 }
 
@@ -139,24 +138,6 @@ pub(crate) fn make(memory_bytes: usize, environment: &Environment, counters: &Ar
 fn own(lua: &Lua, name: &str, text: &str) -> mlua::Result<Function> {
     let compiler = Compiler::new().set_optimization_level(1).set_debug_level(1);
     lua.load(text).set_name(name).set_compiler(compiler).into_function()
-}
-
-/// Sets what Luau asks at every turn of a loop and at every call: whether the script may go on, and whether to collect.
-///
-/// Luau neither collects when memory runs out, nor while a loop makes large strings: a limit that is met by garbage would
-/// look like the script's fault. So a state that has come to half of its limit is swept, and then whenever it has grown by
-/// a quarter of what was in use.
-fn interrupts(lua: &Lua, memory_bytes: usize) {
-    let half = memory_bytes / 2;
-    let sweep_at = AtomicUsize::new(half);
-    lua.set_interrupt(move |lua| {
-        if lua.used_memory() > sweep_at.load(Ordering::Relaxed) {
-            lua.gc_collect()?;
-            let used = lua.used_memory();
-            sweep_at.store(half.max(used + used / 4), Ordering::Relaxed);
-        }
-        call::go_on()
-    });
 }
 
 fn copy(from: &Table, to: &Table) -> mlua::Result<()> {
