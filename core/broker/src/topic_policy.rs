@@ -49,6 +49,9 @@ pub(crate) struct WouldBe {
 
 /// A change that the policy may have something to say to.
 pub(crate) trait Subject: Clone + Send + 'static {
+    /// The topic's name; `None` where no topic is concerned.
+    fn topic(&self) -> Option<&str>;
+
     /// What the controller would make of the changes; `None` where no topic is concerned.
     fn would_be(rules: &Rules, changes: &[Self]) -> Vec<Result<Option<WouldBe>, ControllerError>>;
 
@@ -101,7 +104,7 @@ impl Rules {
             }
         }
         let one = |(target, reply): (&ConfigTarget, Result<(), ControllerError>)| {
-            let ConfigTarget::Topic(name) = target else { return Ok(None) };
+            let Some(name) = of_target(target) else { return Ok(None) };
             reply?;
             let Some(topic) = self.image.topic_by_name(name) else { return Ok(None) };
             let mut configs = topic.configs().clone();
@@ -118,8 +121,8 @@ impl Rules {
 
     /// Where a topic's records are does not change while it exists.
     fn keep_storage(&self, target: &ConfigTarget, configs: &ConfigMap) -> Result<(), String> {
-        let ConfigTarget::Topic(name) = target else { return Ok(()) };
-        let own = self.image.topic_by_name(name).and_then(|topic| topic.configs().get(STORAGE_CONFIG).cloned());
+        let topic = of_target(target).and_then(|name| self.image.topic_by_name(name));
+        let own = topic.and_then(|topic| topic.configs().get(STORAGE_CONFIG).cloned());
         match configs.get(STORAGE_CONFIG) {
             Some(wanted) if own.as_ref() != Some(wanted) => {
                 Err(format!("{STORAGE_CONFIG} of an existing topic cannot change"))
@@ -130,6 +133,10 @@ impl Rules {
 }
 
 impl Subject for CreateTopic {
+    fn topic(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
     fn would_be(rules: &Rules, changes: &[Self]) -> Vec<Result<Option<WouldBe>, ControllerError>> {
         let mut new_id = || TopicId((rules.random)());
         let replies = rules.controller.create_topics(&rules.image, changes, true, &mut new_id).reply;
@@ -154,6 +161,10 @@ impl Subject for CreateTopic {
 }
 
 impl Subject for ReplaceConfigs {
+    fn topic(&self) -> Option<&str> {
+        of_target(&self.target)
+    }
+
     fn would_be(rules: &Rules, changes: &[Self]) -> Vec<Result<Option<WouldBe>, ControllerError>> {
         let outcome = rules.controller.replace_configs(&rules.image, changes, false);
         rules.altered(changes.iter().map(|change| &change.target), outcome.reply, outcome.records)
@@ -167,6 +178,10 @@ impl Subject for ReplaceConfigs {
 }
 
 impl Subject for IncrementalAlter {
+    fn topic(&self) -> Option<&str> {
+        of_target(&self.target)
+    }
+
     fn would_be(rules: &Rules, changes: &[Self]) -> Vec<Result<Option<WouldBe>, ControllerError>> {
         let outcome = rules.controller.incremental_alter_configs(&rules.image, changes, false);
         rules.altered(changes.iter().map(|change| &change.target), outcome.reply, outcome.records)
@@ -180,6 +195,10 @@ impl Subject for IncrementalAlter {
 }
 
 impl Subject for CreatePartitions {
+    fn topic(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
     fn would_be(rules: &Rules, changes: &[Self]) -> Vec<Result<Option<WouldBe>, ControllerError>> {
         let replies = rules.controller.create_partitions(&rules.image, changes, true).reply;
         let one = |(change, reply): (&Self, Result<(), _>)| {
@@ -198,6 +217,13 @@ impl Subject for CreatePartitions {
             Some((name, _)) => Err(format!("it sets {name}, and configs cannot be set where partitions are added")),
             None => Ok(self),
         }
+    }
+}
+
+fn of_target(target: &ConfigTarget) -> Option<&str> {
+    match target {
+        ConfigTarget::Topic(name) => Some(name),
+        ConfigTarget::Broker(_) | ConfigTarget::BrokerDefault | ConfigTarget::Group(_) => None,
     }
 }
 
@@ -243,7 +269,8 @@ where
     R: Send + 'static,
     F: Future<Output = Result<Vec<Result<R, ControllerError>>, ControllerError>>,
 {
-    let Some(policy) = &broker.topic_policy else {
+    let is_asked = |change: &T| change.topic().is_some_and(|name| !is_internal(name));
+    let Some(policy) = broker.topic_policy.as_ref().filter(|_| changes.iter().any(is_asked)) else {
         let replies = each(act(changes.clone()).await);
         return changes.into_iter().zip(replies).collect();
     };

@@ -5,7 +5,8 @@
 //! - `fetch.rs`: the long poll and its limits. `sessions.rs`: fetch sessions.
 //! - `connections.rs`: limits, silence, the end. `offsets.rs`: the APIs about offsets and producer ids.
 //! - `configs.rs`: configs of groups and of the topic in which they keep their state.
-//! - `plugins.rs`: what plugins do to what is produced and fetched.
+//! - `plugins.rs`: what plugins do to what is produced and fetched. `retention.rs`: what they delete. `topic_policy.rs`: which
+//!   topics they let be.
 //! - `senders.rs`: frames that come in parts or not at all, answers that are not read.
 //! - `wrong.rs`: requests that are wrong in themselves.
 //! - `bad_days/`: the same broker on the disk backend, whose file system fills up, fails, stalls, or whose clock jumps.
@@ -23,7 +24,9 @@ mod pipeline;
 mod plugins;
 mod produce;
 mod requests;
+mod retention;
 mod senders;
 mod sessions;
 mod stage;
+mod topic_policy;
 mod wrong;

@@ -107,8 +107,19 @@ impl Stage {
 
     /// A broker with plugins, and with one that says which topics there may be.
     pub(crate) async fn with_plugins(limits: Limits, plugins: PluginSet, topic_policy: Option<Binding>) -> Self {
+        Self::with_settings(limits, &[], plugins, topic_policy).await
+    }
+
+    /// The same with settings of the configuration file.
+    pub(crate) async fn with_settings(
+        limits: Limits,
+        settings: &[(&str, &str)],
+        plugins: PluginSet,
+        topic_policy: Option<Binding>,
+    ) -> Self {
         let parts = Parts { plugins: Some(known(&plugins)), ..Parts::default() };
-        let config = BrokerConfig::with_parts(BTreeMap::new(), parts).unwrap();
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = BrokerConfig::with_parts(settings.collect(), parts).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(NOW)));
         let controller = ControllerHandle::open(ControllerOptions {
