@@ -132,11 +132,11 @@ async fn policy_offset(broker: &Broker, partition: &Partition) -> Option<Offset>
         Ok(Ok(answer)) => Offset(answer.flatten()?),
         // What is the plugin's fault was logged where it was met.
         Ok(Err(error)) => {
-            tracing::debug!(%topic, partition = number, %error, "no answer from a retention policy: everything is kept");
+            tracing::debug!(%topic, partition = number, %error, "no answer from a retention policy: all is kept");
             return None;
         }
         Err(error) => {
-            tracing::warn!(%topic, partition = number, error, "a retention policy did not end as it should: everything is kept");
+            tracing::warn!(%topic, partition = number, error, "a retention policy did not end as it should: all is kept");
             return None;
         }
     };

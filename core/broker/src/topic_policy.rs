@@ -285,7 +285,7 @@ where
     judged.into_iter().map(one).collect()
 }
 
-/// Asks the policy about each change, on a thread that serves no connections. Gives the changes as they may be made, or why not.
+/// Asks the policy about each change, on a thread that serves no connections: the changes as they may be made, or why not.
 async fn ask_all<T: Subject>(
     broker: &Broker,
     binding: &Binding,

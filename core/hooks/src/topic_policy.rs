@@ -50,13 +50,17 @@ pub enum TopicVerdict {
     /// It may be.
     #[default]
     Accept,
-    /// It may be, with these configs set in addition, or instead of what was asked for.
+    /// It may be, with these configs set in addition, or instead of what was asked for. They have to be valid, and where
+    /// partitions are added nothing can be set that the topic does not have already: that would be a wrong answer.
     AcceptWith(BTreeMap<String, String>),
     /// It may not be; the client is told why.
     Refuse(String),
 }
 
-/// Decides which topics there may be. It is asked before a topic is made, its configs are changed or partitions are added.
+/// Decides which topics there may be. It is asked before a topic is made, its configs are changed or partitions are added, and
+/// only about what is valid in itself; also where a client only asks what would happen.
+///
+/// It is not asked about internal topics, nor about those that the broker's configuration file declares.
 ///
 /// An instance is used by one thread at a time. It does no I/O and does not block.
 pub trait TopicPolicy: Send {

@@ -14,8 +14,9 @@ use watershed_policy::{OnError, Origin, Plugin, PluginParts, PluginSet};
 use watershed_protocol::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
+use watershed_protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 
-use crate::requests::{ALL, FETCH, PRODUCE, fetch, fetched, placed, produce, sized};
+use crate::requests::{ALL, PRODUCE, placed, produce, sized};
 use crate::stage::{Client, NOW, Stage, TOPIC, guarded, limits};
 
 /// Two such records do not fit into the smallest segment.
@@ -149,9 +150,12 @@ impl World {
     }
 
     async fn start(&mut self) -> i64 {
-        let mut request = fetch(TOPIC, 0, 4);
-        request.max_wait_ms = 0;
-        fetched(&self.client.call(&request, FETCH).await).log_start_offset
+        let earliest = ListOffsetsPartition { partition_index: 0, current_leader_epoch: -1, timestamp: -2 };
+        let topics = vec![ListOffsetsTopic { name: TOPIC.to_owned(), partitions: vec![earliest] }];
+        let request = ListOffsetsRequest { replica_id: -1, topics, ..Default::default() };
+        let found = self.client.call(&request, 7).await.topics.remove(0).partitions.remove(0);
+        assert_eq!(found.error_code, 0);
+        found.offset
     }
 }
 
@@ -175,6 +179,27 @@ async fn a_policy_deletes_whole_segments_and_never_the_active_one() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(world.start().await, 4);
     assert_eq!(world.orders.lock().questions, 0, "with the active segment alone there is no question");
+}
+
+#[tokio::test]
+async fn what_nobody_was_promised_yet_stays_whatever_a_policy_says() {
+    let mut world = World::new(&[BOUND]).await;
+    world.stage.faults.hold_tickets();
+    let mut producer = world.stage.client().await;
+    let mut sent = Vec::new();
+    for _ in 0..2 {
+        let batch = sized(1, RECORD_BYTES, ProducerSequence::NONE);
+        sent.push(producer.send(&produce(TOPIC, 0, ALL, batch), PRODUCE).await);
+    }
+    world.stage.appended(7).await;
+    assert_eq!(world.start_after(Ok(Some(i64::MAX))).await, 5, "6 is where the active segment begins");
+    assert_eq!(world.orders.lock().high_watermark, 5);
+    world.stage.faults.release_all();
+    for (offset, sent) in (5..).zip(sent) {
+        let response = producer.receive(sent).await;
+        assert_eq!((placed(&response).error_code, placed(&response).base_offset), (0, offset));
+    }
+    guarded(async { while world.start().await < 6 {} }).await;
 }
 
 #[tokio::test]
