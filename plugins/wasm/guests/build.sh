@@ -10,7 +10,7 @@ out=${OUT:-$(mktemp -d)}
 # Rust: the standard library's core and alloc are built along, for want of a ready-made one.
 RUSTC=${RUSTC:-rustc} RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$out/target" RUSTFLAGS="-Clinker=wasm-ld --remap-path-prefix=$HOME=/" \
     cargo build --release -Zbuild-std=core,alloc --target wasm32-unknown-unknown --manifest-path reference/Cargo.toml
-wasm-tools component new "$out/target/wasm32-unknown-unknown/release/reference.wasm" -o "$out/reference.wasm"
+wasm-tools component new "$out/target/wasm32-unknown-unknown/release/watershed_reference_guest.wasm" -o "$out/reference.wasm"
 wasm-tools strip "$out/reference.wasm" -o reference.wasm
 
 # C: no library at all.

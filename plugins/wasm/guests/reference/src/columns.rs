@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::watershed::plugin::types::{Column, HeaderColumns, Pick};
 
 /// The value of a record; `None` where it is null, or there is no such record.
-pub fn get(column: &Column, i: usize) -> Option<&[u8]> {
+pub(crate) fn get(column: &Column, i: usize) -> Option<&[u8]> {
     let end = *column.ends.get(i)? as usize;
     let begin = if i == 0 { 0 } else { column.ends[i - 1] as usize };
     let valid = column.valid.get(i / 8).is_none_or(|byte| byte & (1 << (i % 8)) != 0);
@@ -13,13 +13,13 @@ pub fn get(column: &Column, i: usize) -> Option<&[u8]> {
 }
 
 /// The headers of a record.
-pub fn headers_of(headers: &HeaderColumns, i: usize) -> impl DoubleEndedIterator<Item = (&[u8], Option<&[u8]>)> {
+pub(crate) fn headers_of(headers: &HeaderColumns, i: usize) -> impl DoubleEndedIterator<Item = (&[u8], Option<&[u8]>)> {
     let begin = if i == 0 { 0 } else { headers.ends[i - 1] as usize };
     (begin..headers.ends[i] as usize).map(|h| (get(&headers.names, h).unwrap_or_default(), get(&headers.values, h)))
 }
 
 /// One header of a record.
-pub fn header<'h>(headers: &'h HeaderColumns, i: usize, name: &[u8], which: Pick) -> Option<&'h [u8]> {
+pub(crate) fn header<'h>(headers: &'h HeaderColumns, i: usize, name: &[u8], which: Pick) -> Option<&'h [u8]> {
     let mut found = headers_of(headers, i).filter(|(known, _)| *known == name);
     match which {
         Pick::First => found.next()?.1,
@@ -29,7 +29,7 @@ pub fn header<'h>(headers: &'h HeaderColumns, i: usize, name: &[u8], which: Pick
 
 /// A column on its way out.
 #[derive(Default)]
-pub struct Builder {
+pub(crate) struct Builder {
     data: Vec<u8>,
     ends: Vec<u32>,
     valid: Vec<u8>,
@@ -37,7 +37,7 @@ pub struct Builder {
 
 impl Builder {
     /// Adds a value, or null.
-    pub fn push(&mut self, value: Option<&[u8]>) {
+    pub(crate) fn push(&mut self, value: Option<&[u8]>) {
         let i = self.ends.len();
         if i % 8 == 0 {
             self.valid.push(0);
@@ -50,14 +50,14 @@ impl Builder {
     }
 
     /// The column.
-    pub fn finish(self) -> Column {
+    pub(crate) fn finish(self) -> Column {
         Column { data: self.data, ends: self.ends, valid: self.valid }
     }
 }
 
 /// The headers of several records on their way out.
 #[derive(Default)]
-pub struct HeaderBuilder {
+pub(crate) struct HeaderBuilder {
     ends: Vec<u32>,
     names: Builder,
     values: Builder,
@@ -65,7 +65,7 @@ pub struct HeaderBuilder {
 
 impl HeaderBuilder {
     /// Adds the headers of a record.
-    pub fn push<'h>(&mut self, headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>) {
+    pub(crate) fn push<'h>(&mut self, headers: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>) {
         for (name, value) in headers {
             self.names.push(Some(name));
             self.values.push(value);
@@ -74,14 +74,14 @@ impl HeaderBuilder {
     }
 
     /// The headers.
-    pub fn finish(self) -> HeaderColumns {
+    pub(crate) fn finish(self) -> HeaderColumns {
         HeaderColumns { ends: self.ends, names: self.names.finish(), values: self.values.finish() }
     }
 }
 
 /// The hash by which Kafka's Java client chooses partitions. The helper of the same name says the same; for keys it costs more
 /// to call it than to do it.
-pub fn murmur2(data: &[u8]) -> u32 {
+pub(crate) fn murmur2(data: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
     let mut hash = 0x9747_b28c ^ data.len() as u32;
     let (words, tail) = data.as_chunks::<4>();
