@@ -8,8 +8,8 @@
 //!
 //! # Unsafe code
 //!
-//! mlua's interrupt takes some 60 ns, to be ready for an error, and a loop over records is interrupted several times for each.
-//! Almost always there is nothing to do. Therefore [`first`] stands before it, finds that out in a few nanoseconds, and calls
+//! mlua's interrupt makes itself ready for an error each time, and a loop over records is interrupted several times for each.
+//! Almost always there is nothing to do. Therefore [`first`] stands before it, finds that out, and calls
 //! mlua's own only if there is. It touches nothing but the state that Luau gives it, and keeps no pointer.
 
 use std::cell::Cell;

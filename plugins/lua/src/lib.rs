@@ -54,7 +54,7 @@
 //!   again and again until the host has control. Whatever the script answers, the host says that it was stopped.
 //! - Memory: what the state allocates is counted. Compiling is not, therefore a script has at most 1 MiB.
 //!
-//! Unsafe code is in `interrupt.rs` only, which says why.
+//! Unsafe code is in `interrupt.rs`, which says why, and in `kafka.murmur2`.
 //!
 //! Absent: what happens to an instance that failed; its caller drops it.
 
