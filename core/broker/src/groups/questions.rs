@@ -10,11 +10,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as Turn, Semaphore};
-use watershed_coordinator::groups::{Answer, GroupCoordinator, GroupRequest, Question};
+use watershed_coordinator::groups::{ANSWER_PATIENCE_MS, Answer, GroupCoordinator, GroupRequest, Question};
 use watershed_coordinator::runtime::Coordinator;
 
 /// How many assignors outside the coordinators are at work at once, and so how many threads they hold.
@@ -52,9 +53,10 @@ impl Questions {
     /// The answer; `None` if nobody waits for it any more.
     async fn answer(&self, question: Question, asker: &Weak<Coordinator<GroupCoordinator>>) -> Option<Answer> {
         let turn = Arc::clone(self.turns.lock().entry(question.assignor().to_owned()).or_default());
-        let _turn = turn.lock().await;
         // The semaphore is never closed.
-        let _thread = self.threads.acquire().await;
+        let both = async { (turn.lock().await, self.threads.acquire().await) };
+        // Later than that no group waits for the answer, and a plugin that hangs does not make questions pile up.
+        let _both = tokio::time::timeout(Duration::from_millis(ANSWER_PATIENCE_MS), both).await.ok()?;
         if asker.strong_count() == 0 || !question.is_wanted() {
             return None;
         }

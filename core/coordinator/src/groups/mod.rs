@@ -44,7 +44,7 @@ pub use consumer::{ConsumerGroup, ConsumerGroupState, ConsumerMember, Partitions
 pub use counters::{BrokerAssignment, GroupCounters};
 pub use group::{Committer, Group, GroupError};
 pub use offsets::{CommittedOffset, ExpirationBase, GroupOffsets, OffsetOf, Offsets, TopicOffsets};
-pub use question::{Answer, Question};
+pub use question::{ANSWER_PATIENCE_MS, Answer, Question};
 pub use request::{GroupReply, GroupRequest, GroupTimer, GroupToken};
 pub use status::{CommittedAt, GroupStatus};
 

@@ -24,7 +24,7 @@ use crate::runtime::Now;
 
 /// How long a group goes without an answer that counts until the built-in assigns, in milliseconds: forty times what a plugin may take
 /// by default, and less than the thirty seconds for which clients wait for the reply to a SyncGroup.
-pub(super) const ANSWER_PATIENCE_MS: u64 = 20_000;
+pub const ANSWER_PATIENCE_MS: u64 = 20_000;
 
 /// Who of a group is to own what? Asked of an assignor that is no part of the coordinator.
 #[derive(Debug)]
