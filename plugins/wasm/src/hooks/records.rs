@@ -27,6 +27,7 @@ pub(crate) struct Verdicts {
 /// `interceptor.answer`.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(variant)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one call: a box would cost more than it saves")]
 pub(crate) enum InterceptorAnswer {
     #[component(name = "keep-all")]
     KeepAll,
@@ -46,6 +47,7 @@ pub(crate) struct Visibilities {
 /// `fetch-filter.answer`.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(variant)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one call: a box would cost more than it saves")]
 pub(crate) enum FilterAnswer {
     #[component(name = "show-all")]
     ShowAll,

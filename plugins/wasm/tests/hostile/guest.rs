@@ -7,29 +7,29 @@ use std::fmt::Write;
 
 /// A partitioner, in parts. Code is in the text format; the functions `$keys`, `$drop`, `$log`, `$json` and `$hash` are the host's.
 #[derive(Clone)]
-pub struct Guest {
+pub(crate) struct Guest {
     /// What `describe` returns.
-    pub manifest: String,
+    pub(crate) manifest: String,
     /// The memory's type.
-    pub memory: &'static str,
+    pub(crate) memory: &'static str,
     /// More fields of the core module.
-    pub fields: String,
+    pub(crate) fields: String,
     /// The code of `cabi_realloc`, `describe`, `init`, `partition`. `partition` has the batch in `$b`.
-    pub realloc: &'static str,
-    pub describe: String,
-    pub init: String,
-    pub hook: String,
+    pub(crate) realloc: &'static str,
+    pub(crate) describe: String,
+    pub(crate) init: String,
+    pub(crate) hook: String,
     /// The type of `partition`'s result.
-    pub result: &'static str,
+    pub(crate) result: &'static str,
     /// More of the component, in front and behind.
-    pub imports: &'static str,
-    pub exports: &'static str,
-    pub version: &'static str,
-    pub lifecycle: bool,
-    pub partitioner: bool,
+    pub(crate) imports: &'static str,
+    pub(crate) exports: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) lifecycle: bool,
+    pub(crate) partitioner: bool,
 }
 
-pub fn guest() -> Guest {
+pub(crate) fn guest() -> Guest {
     Guest {
         manifest: r#"{"name": "hostile", "version": "1", "api": 1, "reads": ["keys"]}"#.to_owned(),
         memory: "1",
@@ -48,13 +48,13 @@ pub fn guest() -> Guest {
 }
 
 /// Gives the batch back, as one must.
-pub const DROP: &str = "(call $drop (local.get $b))";
+pub(crate) const DROP: &str = "(call $drop (local.get $b))";
 
 /// Runs for ever.
-pub const FOREVER: &str = "(loop $l (br $l)) (unreachable)";
+pub(crate) const FOREVER: &str = "(loop $l (br $l)) (unreachable)";
 
 /// A guest that asks for all the memory there is, and gives up when there is no more.
-pub const BOMB: &str = "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) (unreachable)";
+pub(crate) const BOMB: &str = "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) (unreachable)";
 
 fn words(at: u32, words: &[u32]) -> String {
     let bytes: String = words.iter().flat_map(|word| word.to_le_bytes()).map(|byte| format!("\\{byte:02x}")).collect();
@@ -62,16 +62,16 @@ fn words(at: u32, words: &[u32]) -> String {
 }
 
 /// Sets what `partition` answers: the case, and two words.
-pub fn answer(case: u32, first: u32, second: u32) -> String {
+pub(crate) fn answer(case: u32, first: u32, second: u32) -> String {
     words(32, &[case, first, second])
 }
 
 impl Guest {
-    pub fn hook(code: &str) -> Self {
+    pub(crate) fn hook(code: &str) -> Self {
         Self { hook: code.to_owned(), ..guest() }
     }
 
-    pub fn fields(fields: String) -> Self {
+    pub(crate) fn fields(fields: String) -> Self {
         Self { fields, ..guest() }
     }
 
@@ -101,7 +101,7 @@ impl Guest {
     }
 
     /// The component's text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let Self { result, imports, exports, version, .. } = self;
         let mut text = format!(
             r#"(component {imports}

@@ -13,7 +13,9 @@ fn column(values: &[Option<&[u8]>]) -> OwnColumn {
     OwnColumn { data: column.data().to_vec(), ends: column.ends().to_vec(), valid: column.valid().to_vec() }
 }
 
-fn headers(of_records: &[&[(&[u8], Option<&[u8]>)]]) -> OwnHeaders {
+type HeadersOf<'h> = &'h [(&'h [u8], Option<&'h [u8]>)];
+
+fn headers(of_records: &[HeadersOf<'_>]) -> OwnHeaders {
     let all: Vec<_> = of_records.iter().flat_map(|headers| headers.iter()).collect();
     let names: Vec<_> = all.iter().map(|(name, _)| Some(*name)).collect();
     let values: Vec<_> = all.iter().map(|(_, value)| *value).collect();
@@ -60,6 +62,8 @@ fn each_code_takes_its_part() {
     );
 }
 
+type Case<'c> = (&'c dyn Fn(&mut Verdicts), &'c str);
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let with = |change: &dyn Fn(&mut Verdicts)| {
@@ -67,8 +71,8 @@ fn what_does_not_fit_is_refused() {
         change(&mut verdicts);
         read(verdicts, 7).unwrap_err()
     };
-    let cases: &[(&dyn Fn(&mut Verdicts), &str)] = &[
-        (&|v| drop(v.codes.pop()), "the interceptor answered for 6 of 7 records"),
+    let cases: &[Case<'_>] = &[
+        (&|v| v.codes.truncate(6), "the interceptor answered for 6 of 7 records"),
         (&|v| v.codes[0] = 7, "record 0: 7 is no code of a verdict"),
         (&|v| v.codes[0] = 2, "the reasons: there are 2, and 3 are needed"),
         (&|v| v.reasons = column(&[Some(b"no"), None]), "a reason is null or not UTF-8"),
