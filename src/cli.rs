@@ -15,6 +15,7 @@ pub mod group;
 pub mod http_api;
 pub mod input;
 pub mod partitions;
+pub mod plugin;
 pub mod produce;
 pub mod remote;
 pub mod serve;
@@ -72,6 +73,9 @@ pub enum Command {
     /// Put load on a broker and measure it
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Write, check and measure plugins; show those of a configuration or of a running broker
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Check what a broker has stored
     #[command(subcommand)]
     Storage(storage::StorageCommand),
@@ -107,11 +111,16 @@ pub async fn run(command: Command, ui: Ui, mut registry: Registry) -> Result<(),
     match command {
         Command::Serve(_) => Err(CliError::new(Exit::Failure, "serve is run by main")),
         Command::Check(options) => {
-            let loaded = options.load(parts).and_then(|loaded| match registry.load_plugins(&loaded.config) {
-                Ok(_) => Ok(loaded),
+            let mut notes = Vec::new();
+            let loaded = options.load(parts).and_then(|loaded| match registry.load_plugins(&loaded.config, false) {
+                Ok(plugins) => {
+                    notes = plugins.notes();
+                    Ok(loaded)
+                }
                 Err(problems) => Err(loaded.problems(problems)),
             });
             check::print(&loaded, ui.json, &mut io::stdout())?;
+            notes.iter().filter(|_| !ui.json).try_for_each(|note| ui.line(note))?;
             loaded.map(drop).map_err(|_| CliError::new(Exit::Config, ""))
         }
         Command::Config(options) => match options.load(parts) {
@@ -126,6 +135,7 @@ pub async fn run(command: Command, ui: Ui, mut registry: Registry) -> Result<(),
         Command::Produce(args) => produce::run(*args, ui, factories).await,
         Command::Consume(args) => consume::run(*args, ui).await,
         Command::Bench(command) => bench::run(command, ui, factories).await,
+        Command::Plugin(command) => plugin::run(command, ui, registry).await,
         Command::Storage(command) => storage::run(&command, ui),
         Command::Completions(args) => Ok(completions::run(&args, &mut Cli::command(), &mut io::stdout())?),
     }

@@ -5,19 +5,22 @@
 mod plugins;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use watershed_hooks::{HookKind, PluginFactory};
+use watershed_lua::LuaHost;
 use watershed_metadata::configs::Parts;
 use watershed_model::Clock;
 use watershed_storage::LogStorage;
 use watershed_storage_disk::{DiskConfig, DiskStorage};
 use watershed_storage_memory::MemoryStorage;
+use watershed_wasm::{WasmHost, WasmOptions};
 
 use crate::config::Config;
 
-pub use plugins::{PluginFile, PluginHostFactory, PluginLoader, PluginProblem, Plugins};
+pub use plugins::{HostOptions, PluginFile, PluginHostFactory, PluginLoader, PluginOnDisk, PluginProblem, Plugins};
 
 /// The offline check of a directory of the backend [`DISK`], and what it says.
 pub use watershed_storage_disk::verify as disk_verify;
@@ -51,7 +54,12 @@ impl Registry {
     pub fn standard() -> Self {
         let hooks = watershed_builtin::factories().into_iter().map(Arc::from).collect();
         let registry = Self { storages: BTreeMap::new(), hooks, hosts: BTreeMap::new(), loaded: None };
-        registry.with_storage(DISK, Box::new(disk)).with_storage(MEMORY, Box::new(memory))
+        registry
+            .with_storage(DISK, Box::new(disk))
+            .with_storage(MEMORY, Box::new(memory))
+            .with_plugin_host("luau", Box::new(luau))
+            .with_plugin_host("wasm", Box::new(wasm))
+            .with_plugin_host("wat", Box::new(wasm))
     }
 
     /// Adds a native plugin: trusted code, without limits. It replaces one of the same name and hook.
@@ -69,14 +77,25 @@ impl Registry {
         self
     }
 
+    /// Loads one file of a plugin, with the default limits, for those who look at it.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn open_plugin(&self, file: &Path) -> Result<PluginOnDisk, String> {
+        plugins::open(self, file)
+    }
+
     /// Loads the plugins of a configuration, and checks whatever names one; [`crate::run`] does it where it was not done.
+    /// `keeps` says whether compiled code is kept in the data directory for the next start: who only looks leaves no traces.
     ///
     /// # Errors
     /// Everything that is wrong.
-    pub fn load_plugins(&mut self, config: &Config) -> Result<&Plugins, Vec<PluginProblem>> {
+    pub fn load_plugins(&mut self, config: &Config, keeps: bool) -> Result<&Plugins, Vec<PluginProblem>> {
+        // Plugins keep handles of their metrics: there has to be somebody who counts.
+        crate::http::recorder();
         let loaded = match self.loaded.take() {
             Some(loaded) => loaded,
-            None => plugins::load(self, config)?,
+            None => plugins::load(self, config, keeps)?,
         };
         Ok(self.loaded.insert(loaded))
     }
@@ -134,6 +153,21 @@ fn disk(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn LogStorage>, S
         ..DiskConfig::new(&config.data_dir, clock)
     };
     Ok(DiskStorage::open(disk)?)
+}
+
+fn luau(_: &HostOptions) -> Result<PluginLoader, String> {
+    let host = LuaHost::new();
+    Ok(Box::new(move |source| host.load(source)))
+}
+
+fn wasm(options: &HostOptions) -> Result<PluginLoader, String> {
+    let with_cache = WasmHost::new(WasmOptions { cache_dir: options.cache_dir.clone() });
+    let host = with_cache.or_else(|error| {
+        tracing::warn!(%error, "compiled plugins are not kept: each start compiles them anew");
+        WasmHost::new(WasmOptions::default())
+    });
+    let host = host.map_err(|error| error.to_string())?;
+    Ok(Box::new(move |source| host.load(source)))
 }
 
 fn memory(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn LogStorage>, StorageFailure> {

@@ -4,6 +4,7 @@
 //! the metadata, register (which raises the epochs of all led partitions), recover the partitions, make the declared topics,
 //! and only then listen: whoever can connect finds a broker that is ready. A stop goes the other way.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,16 +12,17 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio_util::sync::CancellationToken;
-use watershed_broker::{BrokerParts, GroupParts, Limits, RunningBroker, StartError};
+use watershed_broker::{Assignors, BrokerParts, GroupParts, Limits, RunningBroker, StartError};
 use watershed_controller::{
     ConfigOp, ConfigTarget, ControllerError, ControllerHandle, ControllerOptions, CreatePartitions, CreateTopic,
     IncrementalAlter, RegisterBroker,
 };
 use watershed_hooks::HookKind;
-use watershed_metadata::configs::Parts;
+use watershed_metadata::configs::{ASSIGNORS_BUILT_IN, BrokerConfig, Parts};
 use watershed_metadata::{Endpoint, SecurityProtocol, supported_features};
 use watershed_model::{BrokerId, Clock, SystemClock};
-use watershed_storage::StorageError;
+use watershed_policy::{Origin, Plugin};
+use watershed_storage::{LogStorage, StorageError};
 
 use crate::config::{Config, HostPort, TopicAction, reconcile_topics};
 use crate::http;
@@ -145,7 +147,7 @@ pub async fn run(
 ) -> Result<(), RunError> {
     http::recorder();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let plugins = registry.load_plugins(&config).map_err(RunError::Plugins)?.clone();
+    let plugins = registry.load_plugins(&config, true).map_err(RunError::Plugins)?.clone();
     for advice in &plugins.advice {
         tracing::warn!("{advice}");
     }
@@ -156,15 +158,7 @@ pub async fn run(
         })
         .map_err(|errors| RunError::Topics(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
     let (config, registry) = (Arc::new(config), Arc::new(registry));
-    let storages = {
-        let (config, registry, clock) = (Arc::clone(&config), Arc::clone(&registry), Arc::clone(&clock));
-        let opened = tokio::task::spawn_blocking(move || registry.open_storages(&config, &clock)).await;
-        let failed = |(name, reason): (String, crate::registry::StorageFailure)| RunError::Storage {
-            name,
-            reason: reason.to_string(),
-        };
-        opened.map_err(|error| failed(("?".to_owned(), error.into())))?.map_err(failed)?
-    };
+    let storages = open_storages(&config, &registry, &clock).await?;
     let metadata_dir = config.data_dir.join("metadata");
     let stamp = stamp::read(&config.data_dir, &metadata_dir)?;
     let node = BrokerId(broker_config.settings().node_id);
@@ -182,17 +176,7 @@ pub async fn run(
         stamp::check(&config.data_dir, stamp, cluster)?;
     }
     let epoch = controller.register_broker(registration(&config, node, &sockets)?).await?;
-    let settings = broker_config.settings();
-    let limits = Limits {
-        frame_bytes: settings.socket_request_max_bytes as usize,
-        connections: settings.max_connections as usize,
-        connections_per_ip: settings.max_connections_per_ip as usize,
-        idle: settings.connections_max_idle_ms.map_or(NEVER, Duration::from_millis),
-        in_flight_bytes: usize::try_from(config.in_flight_bytes()).unwrap_or(usize::MAX),
-        connection_bytes: config.limits.in_flight_bytes_per_connection.size(),
-        network_threads: std::thread::available_parallelism().map_or(1, usize::from),
-        shutdown_patience: SHUTDOWN_PATIENCE,
-    };
+    let limits = limits(&config, &broker_config);
     let broker = RunningBroker::start(BrokerParts {
         node_id: node,
         epoch,
@@ -204,7 +188,11 @@ pub async fn run(
         groups: GroupParts {
             rules: config.group_rules(),
             partitions_max: config.metrics.group_partitions_max.size(),
-            assignors: plugins.set.assignors().collect(),
+            // What is built in is quick; whatever else there is may take its time.
+            assignors: Assignors::new(
+                plugins.set.assignors(|plugin| is_built_in(plugin)),
+                plugins.set.assignors(|plugin| !is_built_in(plugin)),
+            ),
         },
         plugins: plugins.set,
         topic_policy: plugins.topic_policy,
@@ -214,6 +202,38 @@ pub async fn run(
     .await?;
     declare_topics(&config, &controller).await?;
     serve(config, Arc::new(broker), controller, sockets, shutdown, ready).await
+}
+
+async fn open_storages(
+    config: &Arc<Config>,
+    registry: &Arc<Registry>,
+    clock: &Arc<dyn Clock>,
+) -> Result<BTreeMap<String, Arc<dyn LogStorage>>, RunError> {
+    let (config, registry, clock) = (Arc::clone(config), Arc::clone(registry), Arc::clone(clock));
+    let opened = tokio::task::spawn_blocking(move || registry.open_storages(&config, &clock)).await;
+    let failed = |(name, reason): (String, crate::registry::StorageFailure)| RunError::Storage {
+        name,
+        reason: reason.to_string(),
+    };
+    opened.map_err(|error| failed(("?".to_owned(), error.into())))?.map_err(failed)
+}
+
+fn limits(config: &Config, broker_config: &BrokerConfig) -> Limits {
+    let settings = broker_config.settings();
+    Limits {
+        frame_bytes: settings.socket_request_max_bytes as usize,
+        connections: settings.max_connections as usize,
+        connections_per_ip: settings.max_connections_per_ip as usize,
+        idle: settings.connections_max_idle_ms.map_or(NEVER, Duration::from_millis),
+        in_flight_bytes: usize::try_from(config.in_flight_bytes()).unwrap_or(usize::MAX),
+        connection_bytes: config.limits.in_flight_bytes_per_connection.size(),
+        network_threads: std::thread::available_parallelism().map_or(1, usize::from),
+        shutdown_patience: SHUTDOWN_PATIENCE,
+    }
+}
+
+fn is_built_in(plugin: &Plugin) -> bool {
+    plugin.origin() == Origin::Native && ASSIGNORS_BUILT_IN.contains(&plugin.name())
 }
 
 async fn serve(

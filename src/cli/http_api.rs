@@ -82,6 +82,16 @@ pub async fn topic_status(url: &str, id: &str, limit: Duration) -> Option<TopicS
     topics(&body)?.into_iter().find(|t| t.id == id)
 }
 
+/// What the API at `url` says of the plugins, an object each; `None` if there is no answer.
+pub async fn plugins(url: &str, limit: Duration) -> Option<Vec<serde_json::Value>> {
+    #[derive(Deserialize)]
+    struct Answer {
+        plugins: Vec<serde_json::Value>,
+    }
+    let body = asked(url, "/api/v1/plugins", limit).await?;
+    serde_json::from_slice::<Answer>(&body).ok().map(|answer| answer.plugins)
+}
+
 /// A GET's body, within a time limit.
 async fn asked(url: &str, path: &str, limit: Duration) -> Option<Vec<u8>> {
     match timeout(limit, get(url, path)).await {

@@ -21,7 +21,7 @@ const USUAL_ADDRESS: &str = "127.0.0.1:9092";
 /// Why it could not start, or had to stop.
 pub async fn serve(loaded: Loaded, registry: Registry, shutdown: CancellationToken, ui: Ui) -> Result<(), CliError> {
     let mut registry = registry;
-    if let Err(problems) = registry.load_plugins(&loaded.config) {
+    if let Err(problems) = registry.load_plugins(&loaded.config, true) {
         check::print(&Err(loaded.problems(problems)), ui.json, &mut io::stderr())?;
         return Err(CliError::new(Exit::Config, ""));
     }

@@ -185,7 +185,7 @@ fn unknown_names_are_found_with_the_nearest_known_one() {
         "dat_dir = \"x\"\n\n[storage.disk]\nflsh = \"sync\"\n",
         &[
             "w.toml:1: dat_dir: there is no such setting; known here: data_dir, listeners, http, log, storage, limits, \
-             kafka, groups, metrics, topics; did you mean data_dir?",
+             kafka, groups, plugins, topic_policy, metrics, topics; did you mean data_dir?",
             "w.toml:4: storage.disk.flsh: there is no such setting; known here: flush, sync_threads, read_threads, \
              unsynced_bytes_max, open_files_max; did you mean flush?",
         ],

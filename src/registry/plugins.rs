@@ -4,6 +4,7 @@
 //! instance; then that whatever names a plugin names one that is there.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use watershed_hooks::{HookKind, PluginFactory, Settings};
 use watershed_metadata::configs::{BindingState as StateText, KnownPlugins, PluginBinding, PluginFacts};
 use watershed_metadata::configs::{ConfigError, Parts, nearest, validate_topic_all};
 use watershed_model::{Clock, SystemClock};
-use watershed_plugin_host::{Limits, LoadError, LoadedPlugin, PluginSource};
+use watershed_plugin_host::{Limits, LoadError, LoadedPlugin, Manifest, PluginSource};
 use watershed_policy::{Binding, BindingState, BreakerSettings, OnError, Origin, Plugin, PluginParts, PluginSet};
 
 use super::Registry;
@@ -25,7 +26,17 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 pub type PluginLoader = Box<dyn Fn(PluginSource) -> Result<LoadedPlugin, LoadError> + Send + Sync>;
 
 /// Makes a [`PluginLoader`] when the first plugin of its kind is loaded.
-pub type PluginHostFactory = Box<dyn Fn(&Config) -> Result<PluginLoader, String> + Send + Sync>;
+pub type PluginHostFactory = Box<dyn Fn(&HostOptions) -> Result<PluginLoader, String> + Send + Sync>;
+
+/// What a host may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostOptions {
+    /// Where compiled code may be kept for the next start.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// The directory of compiled code, in the data directory.
+const CACHE: &str = "plugin-cache";
 
 /// One thing that is wrong with plugins or with what names them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +87,22 @@ pub struct Plugins {
 }
 
 impl Plugins {
+    /// What a person who checks a configuration wants to know besides: what works otherwise than it looks, and how much memory
+    /// the plugins may take.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.advice.clone();
+        if !self.files.is_empty() {
+            let instances: usize = self.files.iter().map(|file| file.memory_bytes * file.hooks.len()).sum();
+            let (count, mib) = (self.files.len(), instances.div_ceil(1 << 20));
+            notes.push(format!(
+                "plugins: {count} from files; an instance of each hook may take {mib} MiB together, and there are as many \
+                 instances as calls at once"
+            ));
+        }
+        notes
+    }
+
     /// The names, and what the checks of the configuration go by.
     #[must_use]
     pub fn known(&self) -> KnownPlugins {
@@ -91,15 +118,59 @@ impl Plugins {
     }
 }
 
+/// One file of a plugin, looked at by itself.
+pub struct PluginOnDisk {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// A factory for each hook that it serves.
+    pub factories: Vec<Box<dyn PluginFactory>>,
+    /// Its size.
+    pub bytes: usize,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+impl PluginOnDisk {
+    /// The factory for a hook.
+    #[must_use]
+    pub fn factory(&self, hook: HookKind) -> Option<&dyn PluginFactory> {
+        self.factories.iter().find(|factory| factory.hook() == hook).map(|factory| &**factory)
+    }
+}
+
+/// Loads one file.
+pub(super) fn open(registry: &Registry, file: &Path) -> Result<PluginOnDisk, String> {
+    let contents = read(file)?;
+    let (bytes, sha256) = (contents.len(), hex(&Sha256::digest(&contents)));
+    let (_, factory) = host_of(registry, file)?;
+    let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or("plugin").to_owned();
+    let source = PluginSource { name, file: file.to_owned(), contents, limits: Limits::default() };
+    let LoadedPlugin { manifest, factories } =
+        factory(&HostOptions::default())?(source).map_err(|error| error.to_string())?;
+    Ok(PluginOnDisk { manifest, factories, bytes, sha256 })
+}
+
+/// The host for a file, by the ending of its name.
+fn host_of<'a>(registry: &'a Registry, file: &Path) -> Result<(&'a String, &'a PluginHostFactory), String> {
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    registry.hosts.get_key_value(ending).ok_or_else(|| {
+        let known: Vec<_> = registry.hosts.keys().map(|ending| format!(".{ending}")).collect();
+        format!("{}: the name of a plugin's file ends in {}", file.display(), known.join(", "))
+    })
+}
+
 /// Loads everything that a configuration names.
-pub(super) fn load(registry: &Registry, config: &Config) -> Result<Plugins, Vec<PluginProblem>> {
+pub(super) fn load(registry: &Registry, config: &Config, keeps: bool) -> Result<Plugins, Vec<PluginProblem>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let limits = &config.limits;
     let breaker = BreakerSettings {
         faults: u32::try_from(limits.plugin_breaker_faults.get()).unwrap_or(u32::MAX),
         open: Duration::from_millis(limits.plugin_breaker_open_ms.get()),
     };
-    let mut loading = Loading { registry, config, clock, breaker, hosts: BTreeMap::new(), problems: Vec::new() };
+    let cache_dir = Some(config.data_dir.join(CACHE)).filter(|_| keeps && config.data_dir.is_dir());
+    let options = HostOptions { cache_dir };
+    let mut loading =
+        Loading { registry, config, clock, breaker, options, hosts: BTreeMap::new(), problems: Vec::new() };
     let mut set = PluginSet::default();
     loading.native(&mut set);
     let mut files = Vec::new();
@@ -123,6 +194,7 @@ struct Loading<'a> {
     config: &'a Config,
     clock: Arc<dyn Clock>,
     breaker: BreakerSettings,
+    options: HostOptions,
     /// By the ending of a file's name.
     hosts: BTreeMap<&'a str, PluginLoader>,
     problems: Vec<PluginProblem>,
@@ -191,7 +263,7 @@ impl Loading<'_> {
         set: &mut PluginSet,
         index: usize,
         table: &PluginTable,
-        file: &std::path::Path,
+        file: &Path,
     ) -> Result<PluginFile, PluginProblem> {
         let at = |key: &str| format!("plugins[{index}].{key}");
         let contents = read(file).map_err(|message| PluginProblem::new(at("file"), message))?;
@@ -231,15 +303,11 @@ impl Loading<'_> {
         Ok(PluginFile { name: table.name.clone(), title, version, sha256, hooks, memory_bytes: limits.memory_bytes() })
     }
 
-    /// The host for a file, by the ending of its name.
-    fn host(&mut self, file: &std::path::Path) -> Result<&PluginLoader, String> {
-        let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        let Some((ending, factory)) = self.registry.hosts.iter().find(|(known, _)| *known == ending) else {
-            let known: Vec<_> = self.registry.hosts.iter().map(|(ending, _)| format!(".{ending}")).collect();
-            return Err(format!("{}: the name of a plugin's file ends in {}", file.display(), known.join(", ")));
-        };
+    /// The host for a file, made when the first needs it.
+    fn host(&mut self, file: &Path) -> Result<&PluginLoader, String> {
+        let (ending, factory) = host_of(self.registry, file)?;
         if !self.hosts.contains_key(ending.as_str()) {
-            self.hosts.insert(ending, factory(self.config)?);
+            self.hosts.insert(ending, factory(&self.options)?);
         }
         Ok(&self.hosts[ending.as_str()])
     }
@@ -316,7 +384,7 @@ fn setting(error: &ConfigError, path: &str) -> PluginProblem {
     }
 }
 
-fn read(file: &std::path::Path) -> Result<Vec<u8>, String> {
+fn read(file: &Path) -> Result<Vec<u8>, String> {
     let told = |error: std::io::Error| format!("{} cannot be read: {error}", file.display());
     let metadata = std::fs::metadata(file).map_err(told)?;
     if !metadata.is_file() {

@@ -27,6 +27,11 @@ impl Broker {
         Self::run_file(Command::new(PROGRAM), &Self::write_file(dir, port, kafka))
     }
 
+    /// The same with these further lines of configuration.
+    pub(crate) fn start_with(dir: &Path, lines: &str) -> Self {
+        Self::run_file(Command::new(PROGRAM), &Self::write_file(dir, 0, &[lines]))
+    }
+
     fn write_file(dir: &Path, port: u16, kafka: &[&str]) -> PathBuf {
         let file = dir.join("watershed.toml");
         let text = format!(

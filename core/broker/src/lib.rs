@@ -59,6 +59,7 @@ use replica_manager::ReplicaManager;
 use topic_policy::TopicPolicy;
 
 pub use groups::{GroupPartition, GroupParts, GroupStatus};
+pub use watershed_coordinator::groups::Assignors;
 pub use metrics::describe as describe_metrics;
 pub use status::{PartitionStatus, TopicStatus};
 

@@ -41,9 +41,10 @@ impl PluginSet {
         self.plugins.values().map(|plugin| plugin.status()).collect()
     }
 
-    /// Every assignor, with what is around a plugin around it.
-    pub fn assignors(&self) -> impl Iterator<Item = (String, Box<dyn Assignor>)> {
-        self.of(HookKind::Assignor).map(|plugin| (plugin.name().to_owned(), guarded_assignor(Arc::clone(plugin))))
+    /// The assignors of which `which` holds, with what is around a plugin around each.
+    pub fn assignors(&self, which: impl Fn(&Plugin) -> bool) -> impl Iterator<Item = (String, Box<dyn Assignor>)> {
+        let those = self.of(HookKind::Assignor).filter(move |plugin| which(plugin));
+        those.map(|plugin| (plugin.name().to_owned(), guarded_assignor(Arc::clone(plugin))))
     }
 }
 

@@ -1,0 +1,124 @@
+//! `watershed plugin bench`: what a plugin costs per record, on the broker's own host.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use watershed_hooks::{
+    Batch, Client, Column, Failure, Hook, HookKind, Place, Reads, Records, assign, filter, intercept, order,
+};
+
+use super::fixture::Fixtures;
+use super::{environment, open};
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::ui::Ui;
+use crate::registry::Registry;
+
+/// How many records are asked about at once.
+const BATCHES: [usize; 4] = [1, 10, 100, 256];
+
+/// How long each size is measured.
+const TIME: Duration = Duration::from_millis(300);
+
+/// How many partitions a partitioner is asked for.
+const PARTITIONS: NonZeroU32 = NonZeroU32::new(12).expect("12 is not 0");
+
+/// `watershed plugin bench`
+#[derive(Debug, clap::Args)]
+pub struct Bench {
+    /// The plugin's file
+    file: PathBuf,
+    /// A file of fixtures, for the plugin's settings [default: fixtures.yaml beside the plugin, if it is there]
+    #[arg(long, value_name = "FILE")]
+    fixtures: Option<PathBuf>,
+    /// The records' value; without it, JSON of 1 KiB
+    #[arg(long)]
+    value: Option<String>,
+    /// The records' key
+    #[arg(long, default_value = "customer-17")]
+    key: String,
+}
+
+/// Measures every hook on records that the plugin serves.
+///
+/// # Errors
+/// What failed.
+pub(super) fn run(registry: &Registry, args: &Bench, ui: Ui) -> Result<(), CliError> {
+    let plugin = open(registry, &args.file)?;
+    let beside = args.file.parent().map(|dir| dir.join(super::FIXTURES)).filter(|path| path.is_file());
+    let settings = match args.fixtures.clone().or(beside) {
+        None => watershed_hooks::Settings::new(),
+        Some(path) => {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| CliError::new(Exit::NotFound, format!("{}: {error}", path.display())))?;
+            Fixtures::parse(&text).map_err(|error| CliError::new(Exit::Usage, error))?.config
+        }
+    };
+    let value = args.value.clone().unwrap_or_else(|| {
+        let filler = "x".repeat(960);
+        format!(r#"{{"tenant":"acme","id":4711,"amount":12.5,"text":"{filler}"}}"#)
+    });
+    for factory in &plugin.factories {
+        let hook = factory.hook();
+        if !matches!(
+            hook,
+            HookKind::Interceptor | HookKind::OrderingKey | HookKind::Partitioner | HookKind::FetchFilter
+        ) {
+            continue;
+        }
+        let made = factory.create(&settings, &environment());
+        let mut instance = made.map_err(|error| CliError::new(Exit::Config, error.to_string()))?;
+        for size in BATCHES {
+            let per_record = measure(&mut instance, size, args.key.as_bytes(), value.as_bytes())
+                .map_err(|error| CliError::new(Exit::Failure, format!("{hook}: {error}")))?;
+            let ns = per_record.as_secs_f64() * 1e9;
+            if ui.json {
+                ui.json(&json!({ "hook": hook.name(), "batch": size, "ns_per_record": ns }))?;
+            } else {
+                ui.line(&format!("{:14} batches of {size:3}  {ns:9.0} ns per record", hook.name()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The time per record: the median of the rounds.
+#[allow(clippy::disallowed_methods, reason = "it measures")]
+fn measure(instance: &mut Hook, size: usize, key: &[u8], value: &[u8]) -> Result<Duration, Failure> {
+    let reads = match instance {
+        Hook::Interceptor(plugin) => plugin.reads(),
+        Hook::OrderingKey(plugin) => plugin.reads(),
+        Hook::Partitioner(plugin) => plugin.reads(),
+        Hook::FetchFilter(plugin) => plugin.reads(),
+        _ => &Reads::NOTHING,
+    }
+    .clone();
+    let mut records = Records::new(reads.clone());
+    for _ in 0..size {
+        let pushed = records.push(Some(key), Some(value), 0, std::iter::empty());
+        pushed.map_err(|error| Failure::Permanent(error.to_string()))?;
+    }
+    let place = Place { topic: "bench", partition: Some(0), base_sequence: None };
+    let batch = Batch::new(place, Client::default(), &records, &reads);
+    let begun = Instant::now();
+    let mut rounds = Vec::new();
+    while begun.elapsed() < TIME {
+        let round = Instant::now();
+        ask(instance, &batch)?;
+        rounds.push(round.elapsed());
+    }
+    rounds.sort_unstable();
+    let median = rounds.get(rounds.len() / 2).copied().unwrap_or_default();
+    Ok(median / u32::try_from(size).unwrap_or(1))
+}
+
+fn ask(instance: &mut Hook, batch: &Batch<'_>) -> Result<(), Failure> {
+    match instance {
+        Hook::Interceptor(plugin) => intercept(&mut **plugin, batch, &mut Vec::with_capacity(batch.len())),
+        Hook::OrderingKey(plugin) => order(&mut **plugin, batch, &mut Column::new()),
+        Hook::Partitioner(plugin) => assign(&mut **plugin, batch, PARTITIONS, &mut Vec::with_capacity(batch.len())),
+        Hook::FetchFilter(plugin) => filter(&mut **plugin, batch, &mut Vec::with_capacity(batch.len())),
+        other => Err(Failure::Permanent(format!("a {} is not asked about records", other.kind()))),
+    }
+}

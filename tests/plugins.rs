@@ -1,0 +1,192 @@
+//! Plugins as their authors and operators have them: files, a configuration, the built binary.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::path::Path;
+
+use common::{Broker, run};
+
+const HOOKS: [&str; 7] =
+    ["interceptor", "ordering-key", "partitioner", "fetch-filter", "retention", "assignor", "topic-policy"];
+
+fn write(dir: &Path, name: &str, text: &str) {
+    std::fs::write(dir.join(name), text).unwrap();
+}
+
+fn said(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn what_new_writes_passes_its_own_tests_and_loads() {
+    let dir = tempfile::tempdir().unwrap();
+    for hook in HOOKS {
+        let at = dir.path().join(format!("my-{hook}"));
+        let at = at.to_str().unwrap();
+        let made = run(&["plugin", "new", at, "--hook", hook], b"");
+        assert!(made.status.success(), "{hook}: {}", said(&made));
+        let script = format!("{at}/my-{hook}.luau");
+        let tested = run(&["plugin", "test", &script], b"");
+        assert!(tested.status.success(), "{hook}: {}", said(&tested));
+        let config = format!("{at}/watershed.toml");
+        let checked = run(&["check", "--config", &config], b"");
+        assert!(checked.status.success(), "{hook}: {}", said(&checked));
+        let inspected = run(&["--json", "plugin", "inspect", &script], b"");
+        let facts: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
+        assert_eq!(facts["hooks"], serde_json::json!([hook]));
+        let again = run(&["plugin", "new", at, "--hook", hook], b"");
+        assert_eq!(again.status.code(), Some(8), "what is there is not overwritten");
+    }
+}
+
+#[test]
+fn a_fixture_that_does_not_hold_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    write(
+        dir.path(),
+        "p.luau",
+        "return { name = 'p', version = '1', api = 1, ordering_key = function(b) return { 'x' } end }",
+    );
+    for (expect, problem) in [
+        ("expect: [x]", None),
+        ("expect: [y]", Some("it answered [\"x\"], expected was [\"y\"]")),
+        ("expect_error: ouch", Some("a failure with \"ouch\" was expected")),
+        ("{}", Some("expect")),
+    ] {
+        let expect = expect.trim_matches(['{', '}']);
+        let fixture =
+            format!("cases:\n  - name: c\n    hook: ordering-key\n    records: [{{ value: a }}]\n    {expect}\n");
+        write(dir.path(), "fixtures.yaml", &fixture);
+        let tested = run(&["plugin", "test", dir.path().join("p.luau").to_str().unwrap()], b"");
+        assert_eq!(tested.status.success(), problem.is_none(), "{expect}: {}", said(&tested));
+        assert!(problem.is_none_or(|problem| said(&tested).contains(problem)), "{expect}: {}", said(&tested));
+    }
+    let counts = "local n = 0 return { name = 'p', version = '1', api = 1, ordering_key = function(b) n += 1 \
+                  return { tostring(n) } end }";
+    write(dir.path(), "p.luau", counts);
+    let fixture = "cases:\n  - { name: c, hook: ordering-key, records: [{ value: a }], expect: [\"1\"] }\n";
+    write(dir.path(), "fixtures.yaml", fixture);
+    let tested = run(&["plugin", "test", dir.path().join("p.luau").to_str().unwrap()], b"");
+    assert!(!tested.status.success() && said(&tested).contains("not deterministic"), "{}", said(&tested));
+}
+
+const GOOD: &str = "return { name = 'good', version = '1', api = 1, reads = { 'values' },
+config_schema = { type = 'object', properties = { n = { type = 'integer' } } },
+init = function(c) if c.n == 13 then return nil, 'thirteen brings bad luck' end end,
+intercept = function(b) return {} end }";
+
+#[test]
+fn a_broker_with_a_wrong_plugin_does_not_start_and_says_where() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "good.luau", GOOD);
+    write(dir.path(), "broken.luau", "return {\n  name = ");
+    write(dir.path(), "old.luau", "return { name = 'o', version = '1', api = 7, intercept = function() end }");
+    write(dir.path(), "idle.luau", "return { name = 'o', version = '1', api = 1 }");
+    write(dir.path(), "loop.luau", "while true do end");
+    write(dir.path(), "p.txt", GOOD);
+    let plugin = |rest: &str| format!("\n[[plugins]]\nname = \"p\"\n{rest}\n");
+    for (config, want) in [
+        (plugin("file = \"none.luau\""), "watershed.toml:4: plugins[0].file: "),
+        (plugin("file = \"none.luau\""), "cannot be read"),
+        (plugin("file = \"p.txt\""), "the name of a plugin's file ends in .luau"),
+        (plugin("file = \"broken.luau\""), "broken.luau:2"),
+        (plugin("file = \"old.luau\""), "wants version 7 of the plugin API, this broker has 1"),
+        (plugin("file = \"idle.luau\""), "intercept"),
+        (plugin("file = \"loop.luau\""), "loop.luau"),
+        (plugin("file = \"good.luau\"\nsha256 = \"00\""), "64 hexadecimal digits"),
+        (plugin(&format!("file = \"good.luau\"\nsha256 = \"{}\"", "0".repeat(64))), "is not the file that was pinned"),
+        (plugin("file = \"good.luau\"\nconfig = { n = \"x\" }"), "watershed.toml:5: plugins[0].config"),
+        (plugin("file = \"good.luau\"\nconfig = { n = 13 }"), "thirteen brings bad luck"),
+        (
+            plugin("file = \"good.luau\"\nconfig = { n = { env = \"WATERSHED_NO_SUCH\" } }"),
+            "WATERSHED_NO_SUCH is not set",
+        ),
+        (plugin("file = \"good.luau\"\nlimits = { memory = \"1KiB\" }"), "memory must be from 1MiB to 1GiB"),
+        (plugin("file = \"good.luau\"\nlimits = { budget = \"5\" }"), "a time such as"),
+        (plugin("file = \"good.luau\"\non_error = \"shrug\""), "\"closed\", \"open\" or \"dlq:TOPIC\""),
+        (plugin("sha256 = \"00\""), "a native plugin has no file"),
+        (plugin(""), "there is no native plugin \"p\""),
+        ("\n[[plugins]]\nname = \"sticky\"\nconfig = { batch_bytes = 0 }\n".to_owned(), "batch_bytes"),
+        ("\ntopic_policy = \"nobody\"\n".to_owned(), "there is no plugin \"nobody\" for the hook topic-policy"),
+        (
+            "\n[[topics]]\nname = \"t\"\nconfig = { \"watershed.interceptors\" = \"q\" }\n".to_owned(),
+            "there is no plugin \"q\" for the hook interceptor; loaded are: none",
+        ),
+        (
+            "\n[[groups]]\nmatch = \"*\"\nassignor = \"p\"\n".to_owned() + &plugin("file = \"good.luau\""),
+            "\"p\" is no assignor",
+        ),
+    ] {
+        write(dir.path(), "watershed.toml", &config);
+        let file = dir.path().join("watershed.toml");
+        for command in ["check", "serve"] {
+            let output = run(&[command, "--config", file.to_str().unwrap()], b"");
+            assert_eq!(output.status.code(), Some(10), "{command} {config}: {}", said(&output));
+            assert!(said(&output).contains(want), "{command} {config}: {}", said(&output));
+        }
+    }
+    write(dir.path(), "watershed.toml", &plugin("file = \"good.luau\"\nconfig = { n = 1 }"));
+    let output = run(&["check", "--config", dir.path().join("watershed.toml").to_str().unwrap()], b"");
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn plugins_decide_what_enters_and_what_is_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    write(
+        dir.path(),
+        "strict.luau",
+        "return { name = 'strict', version = '1', api = 1, reads = { 'values' }, \
+        intercept = function(b) local v = {} for i = 1, #b do if b:value(i) == 'bad' then v[i] = { reject = 'no bad ones' } \
+        elseif b:value(i) == 'odd' then v[i] = { dlq = 'odd' } end end return v end }",
+    );
+    write(
+        dir.path(),
+        "mask.luau",
+        "return { name = 'mask', version = '1', api = 1, reads = { 'values' }, \
+        filter = function(b) local v = {} for i = 1, #b do if b:value(i) == 'secret' then v[i] = { value = '***' } end end \
+        return v end }",
+    );
+    write(
+        dir.path(),
+        "loop.luau",
+        "return { name = 'loop', version = '1', api = 1, intercept = function() while true do end end }",
+    );
+    let config = r#"
+[[plugins]]
+name = "strict"
+file = "strict.luau"
+dead_letter_topic = "dead"
+[[plugins]]
+name = "mask"
+file = "mask.luau"
+[[plugins]]
+name = "loop"
+file = "loop.luau"
+[[topics]]
+name = "t"
+partitions = 1
+config = { "watershed.interceptors" = "strict", "watershed.fetch.filter" = "mask" }
+[[topics]]
+name = "loops"
+partitions = 1
+config = { "watershed.interceptors" = "loop" }
+"#;
+    let broker = Broker::start_with(dir.path(), config);
+    broker.ok(&["produce", "t"], b"one\nodd\nsecret\n");
+    let refused = broker.run_with(&["produce", "t"], b"bad\n");
+    assert!(!refused.status.success() && said(&refused).contains("no bad ones"), "{}", said(&refused));
+    let stuck = broker.run_with(&["produce", "loops", "--timeout", "2"], b"x\n");
+    assert!(!stuck.status.success(), "{}", said(&stuck));
+    let text = |topic: &str| String::from_utf8(broker.ok(&["consume", topic], b"")).unwrap();
+    assert_eq!(text("t"), "one\n***\n");
+    assert_eq!(text("dead"), "odd\n");
+    broker.ok(&["topic", "alter", "t", "-c", "watershed.fetch.filter=mask:off"], b"");
+    assert_eq!(text("t"), "one\nsecret\n", "stored is what was sent");
+    let http = format!("http://{}", broker.http);
+    let status = String::from_utf8(run(&["plugin", "status", "--http", &http], b"").stdout).unwrap();
+    let of_loop = status.lines().find(|line| line.starts_with("loop ")).unwrap();
+    assert!(of_loop.contains("timeout"), "{status}");
+}
