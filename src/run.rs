@@ -190,7 +190,7 @@ pub async fn run(
             partitions_max: config.metrics.group_partitions_max.size(),
             // What is built in is quick; whatever else there is may take its time.
             assignors: Assignors::new(
-                plugins.set.assignors(|plugin| is_built_in(plugin)),
+                plugins.set.assignors(is_built_in),
                 plugins.set.assignors(|plugin| !is_built_in(plugin)),
             ),
         },

@@ -59,9 +59,9 @@ use replica_manager::ReplicaManager;
 use topic_policy::TopicPolicy;
 
 pub use groups::{GroupPartition, GroupParts, GroupStatus};
-pub use watershed_coordinator::groups::Assignors;
 pub use metrics::describe as describe_metrics;
 pub use status::{PartitionStatus, TopicStatus};
+pub use watershed_coordinator::groups::Assignors;
 
 /// How many auto-creations of one name may fail with "exists already" before it is reported: another connection won.
 const AUTO_CREATE_TRIES: usize = 2;
@@ -376,7 +376,8 @@ impl RunningBroker {
         let config = parts.config.with_dynamic(own, cluster).map_err(|errors| {
             StartError::Config(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
-        let mut replicas = ReplicaManager::new(parts.node_id, Arc::clone(&parts.clock), parts.storages, Arc::clone(&parts.plugins));
+        let mut replicas =
+            ReplicaManager::new(parts.node_id, Arc::clone(&parts.clock), parts.storages, Arc::clone(&parts.plugins));
         replicas.start(&image, &config).await?;
         let slots = config.settings().fetch_session_slots as usize;
         let broker = Arc::new(Broker {

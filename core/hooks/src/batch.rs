@@ -162,10 +162,7 @@ impl Records {
     ///
     /// # Errors
     /// [`ColumnFull`] where replacements outgrow a column.
-    pub fn pick<'r>(
-        &self,
-        picked: impl Iterator<Item = (usize, Option<&'r Replacement>)>,
-    ) -> Result<Self, ColumnFull> {
+    pub fn pick<'r>(&self, picked: impl Iterator<Item = (usize, Option<&'r Replacement>)>) -> Result<Self, ColumnFull> {
         let mut records = Self::new(self.reads.clone());
         for (i, replacement) in picked {
             let value = match replacement.and_then(|new| new.value.as_ref()) {
