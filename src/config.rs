@@ -25,7 +25,7 @@ mod types;
 mod validate;
 
 pub use layers::{DEFAULT_FILE, ENV_PREFIX, Effective, Inputs, Loaded, load};
-pub use problem::{ConfigProblems, Place, Problem};
+pub use problem::{ConfigProblems, Place, PluginProblem, Problem};
 pub use topics::{TopicAction, TopicProblem, reconcile_topics};
 pub use types::{
     AssignmentSetting, Bounded, Config, DeclaredTopic, Disk, FlushSetting, GroupTable, HostPort, Http, KafkaSettings,

@@ -18,9 +18,9 @@ use watershed_storage_disk::{DiskConfig, DiskStorage};
 use watershed_storage_memory::MemoryStorage;
 use watershed_wasm::{WasmHost, WasmOptions};
 
-use crate::config::Config;
+use crate::config::{Config, PluginProblem};
 
-pub use plugins::{HostOptions, PluginFile, PluginHostFactory, PluginLoader, PluginOnDisk, PluginProblem, Plugins};
+pub use plugins::{HostOptions, PluginFile, PluginHostFactory, PluginLoader, PluginOnDisk, Plugins};
 
 /// The offline check of a directory of the backend [`DISK`], and what it says.
 pub use watershed_storage_disk::verify as disk_verify;

@@ -24,9 +24,9 @@ use watershed_model::{BrokerId, Clock, SystemClock};
 use watershed_policy::{Origin, Plugin};
 use watershed_storage::{LogStorage, StorageError};
 
-use crate::config::{Config, HostPort, TopicAction, reconcile_topics};
+use crate::config::{Config, HostPort, PluginProblem, TopicAction, reconcile_topics};
 use crate::http;
-use crate::registry::{PluginProblem, Registry};
+use crate::registry::Registry;
 use crate::stamp::{self, StampError};
 
 /// Connections that the system keeps for us while we are busy accepting.

@@ -9,11 +9,10 @@ use watershed_metadata::configs::{ConfigKind, Parts, broker_config_defs, describ
 
 use super::check::{Checked, join, kafka_path};
 use super::node::{Entry, Node, NodeValue, parse_file, parse_value};
-use super::problem::{ConfigProblems, Place, Problem};
+use super::problem::{ConfigProblems, Place, PluginProblem, Problem};
 use super::schema::{Field, Shape, Table};
 use super::types::Config;
 use super::validate;
-use crate::registry::PluginProblem;
 
 /// The file that is read if none is named and it is in the working directory.
 pub const DEFAULT_FILE: &str = "watershed.toml";

@@ -35,6 +35,25 @@ impl fmt::Display for Place {
     }
 }
 
+/// One thing that is wrong with plugins or with what names them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {message}")]
+pub struct PluginProblem {
+    /// The setting, such as `plugins[0].file`.
+    pub key: String,
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// The known name that was probably meant.
+    pub nearest: Option<String>,
+}
+
+impl PluginProblem {
+    /// A problem of this setting.
+    pub(crate) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into(), nearest: None }
+    }
+}
+
 /// One thing that is wrong with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

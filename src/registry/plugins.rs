@@ -17,7 +17,7 @@ use watershed_plugin_host::{Limits, LoadError, LoadedPlugin, Manifest, PluginSou
 use watershed_policy::{Binding, BindingState, BreakerSettings, OnError, Origin, Plugin, PluginParts, PluginSet};
 
 use super::Registry;
-use crate::config::{Config, OnErrorSetting, PluginTable};
+use crate::config::{Config, OnErrorSetting, PluginProblem, PluginTable};
 
 /// The largest file of a plugin that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -37,24 +37,6 @@ pub struct HostOptions {
 
 /// The directory of compiled code, in the data directory.
 const CACHE: &str = "plugin-cache";
-
-/// One thing that is wrong with plugins or with what names them.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {message}")]
-pub struct PluginProblem {
-    /// The setting, such as `plugins[0].file`.
-    pub key: String,
-    /// What is wrong, and what to do.
-    pub message: String,
-    /// The known name that was probably meant.
-    pub nearest: Option<String>,
-}
-
-impl PluginProblem {
-    fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into(), nearest: None }
-    }
-}
 
 /// What was loaded of a file, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]

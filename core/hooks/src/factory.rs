@@ -201,7 +201,7 @@ pub trait PluginFactory: Send + Sync {
     /// [`PluginError`], the first thing that is wrong.
     fn validate(&self, settings: &Settings) -> Result<(), PluginError>;
 
-    /// Makes an instance: one for each thread and binding, so that no instance is shared.
+    /// Makes an instance: one for each call at once, so that no instance is shared. Settings are checked here, too.
     ///
     /// # Errors
     /// [`PluginError`], as [`PluginFactory::validate`].

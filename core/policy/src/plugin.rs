@@ -147,7 +147,6 @@ impl Plugin {
     pub fn new(parts: PluginParts) -> Result<Self, PluginError> {
         let PluginParts { factory, settings, on_error, dead_letter_topic, origin, random, breaker, clock } = parts;
         let (name, hook) = (factory.name().to_owned(), factory.hook());
-        factory.validate(&settings)?;
         let environment = environment(&name, hook, random, &clock);
         let first = factory.create(&settings, &environment)?;
         if first.kind() != hook {

@@ -1,0 +1,112 @@
+"""Produces the same records to topics with different plugins and compares the broker's processor time."""
+
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+GUESTS = HERE.parent.parent / "plugins" / "wasm" / "guests"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+# The topic, what it shows, its configs.
+TOPICS = [
+    ("plain", "no plugin", {}),
+    ("native-enforce", "native partitioner, enforced (reads keys)",
+     {"watershed.partitioner": "key-hash", "watershed.partitioner.mode": "enforce"}),
+    ("luau-keep", "Luau interceptor that keeps everything", {"watershed.interceptors": "keep"}),
+    ("luau-json", "Luau ordering key from a JSON field, native partitioner enforced",
+     {"watershed.ordering.key": "tenant", "watershed.partitioner": "key-hash", "watershed.partitioner.mode": "enforce"}),
+    ("wasm-keep", "Wasm interceptor that keeps everything (reads keys)", {"watershed.interceptors": "keyed"}),
+    ("wasm-key-enforce", "Wasm ordering key and partitioner, enforced (all columns are read)",
+     {"watershed.ordering.key": "reference", "watershed.partitioner": "reference", "watershed.partitioner.mode": "enforce"}),
+]
+
+KEEP = """
+return { name = "keep", version = "1", api = 1, intercept = function(b) return {} end }
+"""
+TENANT = """
+local P = { name = "tenant", version = "1", api = 1, reads = { "values" } }
+function P.ordering_key(b)
+	local keys = table.create(#b)
+	for i = 1, #b do
+		keys[i] = kafka.json(b:value(i), "tenant")
+	end
+	return keys
+end
+return P
+"""
+
+
+def config(directory):
+    (directory / "keep.luau").write_text(KEEP)
+    (directory / "tenant.luau").write_text(TENANT)
+    lines = [
+        f"data_dir = {json.dumps(str(directory / 'data'))}",
+        '[http]\naddress = "127.0.0.1:0"',
+        '[[listeners]]\nname = "PLAINTEXT"\naddress = "127.0.0.1:0"',
+        '[[plugins]]\nname = "keep"\nfile = "keep.luau"',
+        '[[plugins]]\nname = "tenant"\nfile = "tenant.luau"',
+        f'[[plugins]]\nname = "keyed"\nfile = {json.dumps(str(GUESTS / "keyed.wasm"))}',
+        f'[[plugins]]\nname = "reference"\nfile = {json.dumps(str(GUESTS / "reference.wasm"))}\nconfig = {{ field = "tenant" }}',
+    ]
+    for name, _, configs in TOPICS:
+        pairs = ", ".join(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in configs.items())
+        lines.append(f'[[topics]]\nname = "{name}"\npartitions = 1\nconfig = {{ {pairs} }}')
+    path = directory / "watershed.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def records(path, count):
+    filler = "x" * 930
+    with path.open("w") as out:
+        for n in range(count):
+            out.write(f'key-{n % 1000}\t{{"tenant":"tenant-{n % 100}","id":{n:09d},"text":"{filler}"}}\n')
+    return path.stat().st_size
+
+
+def produce(address, topic, path):
+    subprocess.run(
+        ["kcat", "-P", "-b", address, "-t", topic, "-p", "0", "-K", "\t", "-l", str(path), "-X", "enable.idempotence=true",
+         "-X", "acks=all", "-X", "linger.ms=20", "-X", "batch.size=262144", "-X", "queue.buffering.max.messages=1000000"],
+        check=True, stdout=subprocess.DEVNULL)
+
+
+def main():
+    binary, count, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    with tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+        size = records(directory / "records", count)
+        broker = subprocess.Popen([binary, "--json", "serve", "--config", str(config(directory))], stdout=subprocess.PIPE,
+                                  text=True)
+        try:
+            address = json.loads(broker.stdout.readline())["listeners"][0]
+            costs = {topic: [] for topic, _, _ in TOPICS}
+            for round_number in range(rounds + 1):
+                for topic, _, _ in TOPICS:
+                    before = cpu_seconds(broker.pid)
+                    produce(address, topic, directory / "records")
+                    # The first round warms up.
+                    if round_number > 0:
+                        costs[topic].append((cpu_seconds(broker.pid) - before) / (size / 1e9))
+        finally:
+            broker.terminate()
+            broker.wait()
+    plain = statistics.median(costs["plain"])
+    print("| Topic with | CPU s/GB | ratio |\n|---|---:|---:|")
+    for topic, what, _ in TOPICS:
+        cost = statistics.median(costs[topic])
+        print(f"| {what} | {cost:.2f} | {cost / plain:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
