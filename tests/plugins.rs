@@ -190,3 +190,36 @@ config = { "watershed.interceptors" = "loop" }
     let of_loop = status.lines().find(|line| line.starts_with("loop ")).unwrap();
     assert!(of_loop.contains("timeout"), "{status}");
 }
+
+#[test]
+fn a_component_decides_as_a_script_does_and_is_compiled_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/wasm/guests/keyed.wasm");
+    std::fs::copy(guest, dir.path().join("keyed.wasm")).unwrap();
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    let config = r#"
+[[plugins]]
+name = "keyed"
+file = "keyed.wasm"
+limits = { budget = "1s" }
+[[topics]]
+name = "t"
+partitions = 1
+config = { "watershed.interceptors" = "keyed" }
+"#;
+    for round in 0..2 {
+        let broker = Broker::start_with(dir.path(), config);
+        broker.ok(&["produce", "t", "--key", "k"], b"a record\n");
+        let refused = broker.run_with(&["produce", "t"], b"no key\n");
+        assert!(!refused.status.success(), "{round}: {}", said(&refused));
+        assert!(said(&refused).contains("key"), "{}", said(&refused));
+    }
+    let cached = std::fs::read_dir(dir.path().join("data/plugin-cache")).unwrap().count();
+    assert_eq!(cached, 1, "the compiled code is kept");
+    let text = "(component";
+    write(dir.path(), "broken.wat", text);
+    write(dir.path(), "watershed.toml", "[[plugins]]\nname = \"p\"\nfile = \"broken.wat\"\n");
+    let output = run(&["check", "--config", dir.path().join("watershed.toml").to_str().unwrap()], b"");
+    assert_eq!(output.status.code(), Some(10), "{}", said(&output));
+    assert!(said(&output).contains("broken.wat"), "{}", said(&output));
+}

@@ -209,9 +209,10 @@ impl History {
         let owner = Self::instance_id(client).unwrap_or_else(|| Self::name(client));
         assert!(member_id.starts_with(&format!("{owner}-")), "client {client} got the part of {member_id}");
         let asked = self.asked.get(&client).cloned().unwrap_or_default();
-        // The reply does not say of which generation it is: one of those that the client asked for.
+        // The reply does not say of which generation it is: one of those that the client asked for, the last that fits. The
+        // largest need not be it: a generation that was lost before it was stored is followed by smaller ones.
         let fits = |generation: &i32| self.given.get(generation).is_none_or(|given| given == sync);
-        let generation = asked.iter().copied().filter(fits).max();
+        let generation = asked.iter().rev().copied().find(fits);
         let generation = generation.unwrap_or_else(|| panic!("two assignments in a generation of {asked:?}: {sync}"));
         self.given.insert(generation, sync.to_owned());
     }
