@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use watershed_hooks::{
-    Batch, Client, Column, Failure, Hook, HookKind, Place, Reads, Records, assign, filter, intercept, order,
+    Batch, Client, Column, Environment, Failure, Hook, HookKind, Place, Reads, Records, assign, filter, intercept,
+    order,
 };
 
 use super::fixture::Fixtures;
-use super::{environment, open};
+use super::open;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::ui::Ui;
 use crate::registry::Registry;
@@ -67,7 +68,7 @@ pub(super) fn run(registry: &Registry, args: &Bench, ui: Ui) -> Result<(), CliEr
         ) {
             continue;
         }
-        let made = factory.create(&settings, &environment());
+        let made = factory.create(&settings, &Environment::with_random(|| 0));
         let mut instance = made.map_err(|error| CliError::new(Exit::Config, error.to_string()))?;
         for size in BATCHES {
             let per_record = measure(&mut instance, size, args.key.as_bytes(), value.as_bytes())
