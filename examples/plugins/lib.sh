@@ -12,6 +12,7 @@ ROOT_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 PYTHON=${PYTHON:-python3}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/watershed-example.XXXXXX")
 BROKER_PID=
+BACKGROUND=()
 
 say() { printf '%s\n' "-- $*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -58,6 +59,13 @@ start_broker() {
   say "a broker with $(basename "$EXAMPLE_DIR") listens on $BOOTSTRAP"
 }
 
+stop_background() {
+  [ "${#BACKGROUND[@]}" -gt 0 ] || return 0
+  kill "${BACKGROUND[@]}" 2>/dev/null || true
+  wait "${BACKGROUND[@]}" || true
+  BACKGROUND=()
+}
+
 stop_broker() {
   [ -n "$BROKER_PID" ] || return 0
   kill "$BROKER_PID" 2>/dev/null || true
@@ -67,6 +75,7 @@ stop_broker() {
 
 clean_up() {
   local status=$?
+  stop_background
   stop_broker
   if [ "$status" != 0 ] && [ -s "$WORK/broker.log" ]; then
     say "FAILED; the broker's last words:"
@@ -122,5 +131,12 @@ has_kafka_tools() { [ -n "${KAFKA_CLASSPATH:-}" ] && command -v java >/dev/null;
 # kafka_tool <class> <arguments...>: what its script in Kafka's bin directory runs.
 kafka_tool() {
   java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -cp "$KAFKA_CLASSPATH" "org.apache.kafka.tools.$1" \
-    --bootstrap-server "$BOOTSTRAP" "${@:2}"
+    --bootstrap-server "$BOOTSTRAP" "${@:2}" 2> >(grep -v ^SLF4J >&2)
+}
+
+# background_tool <file> <class> <arguments...>: the same, until the example ends; its output goes to the file.
+background_tool() {
+  java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -cp "$KAFKA_CLASSPATH" "org.apache.kafka.tools.$2" \
+    --bootstrap-server "$BOOTSTRAP" "${@:3}" >"$1" 2>&1 &
+  BACKGROUND+=($!)
 }

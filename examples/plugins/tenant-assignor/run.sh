@@ -17,11 +17,9 @@ expect "equal numbers are together" "$wanted" "$found"
 
 if has_kafka_tools; then
   say "two members by kafka-console-consumer, with the consumer protocol"
-  consumers=()
   for number in 1 2; do
-    kafka_tool consumer.ConsoleConsumer --include 'orders|payments' --group billing-java \
-      --command-property group.protocol=consumer >"$WORK/consumer-$number.log" 2>&1 &
-    consumers+=($!)
+    background_tool "$WORK/consumer-$number.log" consumer.ConsoleConsumer --include 'orders|payments' --group billing-java \
+      --command-property group.protocol=consumer
   done
   # shares: what each member of the group has, one a line.
   shares() {
@@ -31,6 +29,4 @@ if has_kafka_tools; then
   until_true 60 as_wanted
   shares
   say "ok: equal numbers are together"
-  kill "${consumers[@]}"
-  wait "${consumers[@]}" || true
 fi

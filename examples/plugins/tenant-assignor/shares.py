@@ -3,4 +3,7 @@
 import json
 import sys
 
-print(sys.stdin.read())
+members = json.loads(sys.stdin.read() or "[]")
+shares = sorted(sorted((topic, p) for topic, partitions in member["owned"] for p in partitions) for member in members)
+for share in shares:
+    print(" ".join(f"{topic}-{partition}" for topic, partition in share))
