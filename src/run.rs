@@ -263,8 +263,10 @@ async fn serve(
         () = shutdown.cancelled() => None,
         reason = broker.failed() => Some(reason),
         reason = async {
-            match metadata_failed.wait_for(Option::is_some).await {
-                Ok(reason) => reason.as_deref().unwrap_or_default().to_owned(),
+            let failed = metadata_failed.wait_for(Option::is_some).await;
+            let reason = failed.map(|reason| reason.as_deref().unwrap_or_default().to_owned());
+            match reason {
+                Ok(reason) => reason,
                 Err(_) => std::future::pending().await,
             }
         } => Some(reason),
@@ -350,4 +352,19 @@ async fn declare_topics(config: &Config, controller: &ControllerHandle) -> Resul
         outcome.map_err(|error: ControllerError| RunError::Topics(format!("declared topic {name}: {error}")))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever embeds a broker may spawn it.
+    #[test]
+    fn a_running_broker_can_move_between_threads() {
+        fn is_send(_: impl Send) {}
+        let broker = |config, registry, sockets| run(config, registry, sockets, CancellationToken::new(), |_| ());
+        let check = |config: Config, registry: Registry, sockets: Sockets| is_send(broker(config, registry, sockets));
+        // It is enough that it compiles.
+        let _ = check;
+    }
 }
