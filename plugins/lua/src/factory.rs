@@ -31,7 +31,11 @@ impl Plugin {
         settings: &Settings,
         environment: &Environment,
     ) -> Result<Instance, Failure> {
-        let running = self.script.start(environment, &self.counters)?;
+        let native = matches!(
+            hook,
+            HookKind::Interceptor | HookKind::OrderingKey | HookKind::Partitioner | HookKind::FetchFilter
+        );
+        let running = self.script.start(environment, &self.counters, native)?;
         if let Some(init) = script::function(&running.table, "init").map_err(Failure::Permanent)? {
             let returned: (Value, Value) = self.script.run(self.script.limits.init_budget(), || {
                 init.call(convert::to_table(&running.sandbox.lua, settings)?)

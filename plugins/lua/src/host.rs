@@ -38,7 +38,7 @@ impl LuaHost {
         let file = source.file.clone();
         let script = Script::new(source, Arc::clone(&self.watchdog))?;
         let nowhere = Environment::with_random(|| 0);
-        let described = script.start(&nowhere, &script::no_counters()).and_then(|running| {
+        let described = script.start(&nowhere, &script::no_counters(), false).and_then(|running| {
             // Reading the table calls nothing of the script's.
             script::describe(&running.table).map_err(Failure::Permanent)
         });

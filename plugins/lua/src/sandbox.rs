@@ -112,13 +112,20 @@ pub(crate) struct Sandbox {
     pub(crate) drive: Table,
 }
 
-/// Makes a state of at most `memory_bytes`, with the sinks of `environment`, in which only `counters` can be counted.
+/// Makes a state of at most `memory_bytes`, with the sinks of `environment`, in which only `counters` can be counted; `native`
+/// compiles everything in it to machine code.
 ///
 /// # Errors
 /// When it does not fit into its memory.
-pub(crate) fn make(memory_bytes: usize, environment: &Environment, counters: &Arc<[String]>) -> mlua::Result<Sandbox> {
+pub(crate) fn make(
+    memory_bytes: usize,
+    environment: &Environment,
+    counters: &Arc<[String]>,
+    native: bool,
+) -> mlua::Result<Sandbox> {
     let libraries = StdLib::COROUTINE | StdLib::TABLE | StdLib::STRING | StdLib::UTF8 | StdLib::BIT;
     let lua = Lua::new_with(libraries | StdLib::MATH | StdLib::BUFFER, LuaOptions::new())?;
+    lua.enable_jit(native);
     lua.set_memory_limit(memory_bytes)?;
     let library: Table = own(&lua, "=library", include_str!("library.luau"))?
         .call((host_functions(&lua, environment, counters)?, Value::NULL))?;

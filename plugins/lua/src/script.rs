@@ -86,14 +86,20 @@ impl Script {
         call::run(&self.watchdog, budget, &self.chunk, call)
     }
 
-    /// Runs the script itself, in a state of its own.
+    /// Runs the script itself, in a state of its own. `native` compiles it to machine code, which takes most of the time and pays
+    /// where it is asked about records.
     ///
     /// # Errors
     /// A fault, or that it returned no table.
-    pub(crate) fn start(&self, environment: &Environment, counters: &Arc<[String]>) -> Result<Running, Failure> {
+    pub(crate) fn start(
+        &self,
+        environment: &Environment,
+        counters: &Arc<[String]>,
+        native: bool,
+    ) -> Result<Running, Failure> {
         let memory = self.limits.memory_bytes();
         let returned = self.run(self.limits.init_budget(), || {
-            let sandbox = sandbox::make(memory, environment, counters)?;
+            let sandbox = sandbox::make(memory, environment, counters, native)?;
             let chunk = sandbox.lua.load(self.text.as_str()).set_name(format!("={}", self.chunk));
             let compiler = Compiler::new().set_optimization_level(2).set_debug_level(1);
             let chunk = chunk.set_mode(ChunkMode::Text).set_compiler(compiler);

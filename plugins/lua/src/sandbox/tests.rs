@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 
 fn sandbox() -> Sandbox {
-    make(16 << 20, &Environment::with_random(|| 0), &Arc::from([])).unwrap()
+    make(16 << 20, &Environment::with_random(|| 0), &Arc::from([]), true).unwrap()
 }
 
 /// Walks everything that a script reaches, and names it by the first path that leads there.
@@ -211,7 +211,7 @@ fn the_library_does_what_it_says() {
     let mut environment = Environment::with_random(|| 0);
     environment.log = Arc::new(move |level, line| of_log.lock().unwrap().push(format!("{level:?} {line}")));
     environment.count = Arc::new(move |name, n| of_count.lock().unwrap().push(format!("{name} +{n}")));
-    let Sandbox { lua, .. } = make(16 << 20, &environment, &Arc::from(["seen".to_owned()])).unwrap();
+    let Sandbox { lua, .. } = make(16 << 20, &environment, &Arc::from(["seen".to_owned()]), true).unwrap();
     let script = r#"
         assert(kafka.json('{"a": {"b": "x"}}', "a.b") == "x" and kafka.json("{}", "a") == nil and kafka.json(nil, "a") == nil)
         assert(kafka.json("{}", "\255") == nil)
@@ -242,7 +242,7 @@ fn memory_stays_below_its_limit() {
         "string.rep('x', 1e9)",
         "while true do pcall(string.rep, 'x', 1e9) pcall(table.create, 1e8, 0) t = {t} end",
     ] {
-        let Sandbox { lua, .. } = make(limit, &Environment::with_random(|| 0), &Arc::from([])).unwrap();
+        let Sandbox { lua, .. } = make(limit, &Environment::with_random(|| 0), &Arc::from([]), true).unwrap();
         let error = lua.load(script).exec().unwrap_err();
         assert!(matches!(error, mlua::Error::MemoryError(_)), "{script}: {error}");
         assert!(lua.used_memory() <= limit, "{script}: {}", lua.used_memory());
