@@ -161,6 +161,10 @@ fn luau(_: &HostOptions) -> Result<PluginLoader, String> {
 }
 
 fn wasm(options: &HostOptions) -> Result<PluginLoader, String> {
+    // At the first start the data directory is not there yet.
+    if let Some(parent) = options.cache_dir.as_deref().and_then(Path::parent) {
+        std::fs::create_dir_all(parent).map_err(|error| format!("{} cannot be made: {error}", parent.display()))?;
+    }
     let with_cache = WasmHost::new(WasmOptions { cache_dir: options.cache_dir.clone() });
     let host = with_cache.or_else(|error| {
         tracing::warn!(%error, "compiled plugins are not kept: each start compiles them anew");

@@ -9,6 +9,7 @@ use watershed_metadata::configs::{
     Assignment, BrokerConfig, ConfigError, FLUSH_CONFIG, GroupPattern, GroupRule, GroupRules, Parts, PluginBinding,
     STORAGE_CONFIG, nearest, validate_topic_all,
 };
+use watershed_metadata::is_internal_topic;
 
 use super::check::kafka_path;
 use super::problem::{Place, Problem};
@@ -41,8 +42,25 @@ fn parts_with_plugins(config: &Config, parts: &Parts) -> Parts {
 /// The files of plugins lie beside the configuration file.
 pub(super) fn resolve_plugin_files(config: &mut Config, file: Option<&Path>) {
     let Some(dir) = file.and_then(Path::parent) else { return };
-    for path in config.plugins.iter_mut().filter_map(|plugin| plugin.file.as_mut()) {
-        *path = dir.join(&path);
+    for plugin in &mut config.plugins {
+        if let Some(path) = &mut plugin.file {
+            *path = dir.join(&path);
+        }
+        plugin.config.0.values_mut().for_each(|value| resolve_setting(value, dir));
+    }
+}
+
+/// So do the files that settings stand in: `{ file = "path" }`.
+fn resolve_setting(value: &mut serde_json::Value, dir: &Path) {
+    match value {
+        serde_json::Value::Object(map) if map.len() == 1 && map.contains_key("file") => {
+            if let Some(serde_json::Value::String(path)) = map.get_mut("file") {
+                *path = dir.join(&path).display().to_string();
+            }
+        }
+        serde_json::Value::Object(map) => map.values_mut().for_each(|value| resolve_setting(value, dir)),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|value| resolve_setting(value, dir)),
+        _ => {}
     }
 }
 
@@ -57,6 +75,13 @@ pub enum OnErrorSetting {
     DeadLetter(String),
 }
 
+fn check_dead_letter_topic(topic: &str) -> Result<(), String> {
+    if is_internal_topic(topic) {
+        return Err(format!("{topic} is the broker's own topic"));
+    }
+    check_topic_name(topic).map_err(|error| error.to_string())
+}
+
 impl PluginTable {
     /// What follows when it fails.
     ///
@@ -67,9 +92,7 @@ impl PluginTable {
             None | Some("closed") => Ok(OnErrorSetting::Closed),
             Some("open") => Ok(OnErrorSetting::Open),
             Some(text) => match text.strip_prefix("dlq:") {
-                Some(topic) => check_topic_name(topic)
-                    .map(|()| OnErrorSetting::DeadLetter(topic.to_owned()))
-                    .map_err(|error| error.to_string()),
+                Some(topic) => check_dead_letter_topic(topic).map(|()| OnErrorSetting::DeadLetter(topic.to_owned())),
                 None => Err(format!("\"closed\", \"open\" or \"dlq:TOPIC\" is expected, not {text:?}")),
             },
         }
@@ -309,8 +332,8 @@ impl Check<'_> {
             if let Err(message) = plugin.on_error() {
                 self.report(&at("on_error"), message);
             }
-            if let Some(Err(error)) = plugin.dead_letter_topic.as_deref().map(check_topic_name) {
-                self.report(&at("dead_letter_topic"), error.to_string());
+            if let Some(Err(error)) = plugin.dead_letter_topic.as_deref().map(check_dead_letter_topic) {
+                self.report(&at("dead_letter_topic"), error);
             }
             for (key, given) in [("sha256", plugin.sha256.is_some()), ("limits", plugin.limits.is_some())] {
                 if given && plugin.file.is_none() {

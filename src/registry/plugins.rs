@@ -149,7 +149,7 @@ pub(super) fn load(registry: &Registry, config: &Config, keeps: bool) -> Result<
         faults: u32::try_from(limits.plugin_breaker_faults.get()).unwrap_or(u32::MAX),
         open: Duration::from_millis(limits.plugin_breaker_open_ms.get()),
     };
-    let cache_dir = Some(config.data_dir.join(CACHE)).filter(|_| keeps && config.data_dir.is_dir());
+    let cache_dir = Some(config.data_dir.join(CACHE)).filter(|_| keeps);
     let options = HostOptions { cache_dir };
     let mut loading =
         Loading { registry, config, clock, breaker, options, hosts: BTreeMap::new(), problems: Vec::new() };

@@ -101,10 +101,10 @@ pub(crate) async fn pass(
     bindings: Arc<TopicBindings>,
     mut batch: ValidatedBatch,
 ) -> Result<Passed, Refused> {
-    partition.held.check(&batch.header)?;
     if let Some(appended) = partition.log.find_duplicate(&batch.header, batch.origin, partition.leader_epoch())? {
         return Ok(Passed::Duplicate(appended));
     }
+    partition.held.check(&batch.header)?;
     let original = batch.header;
     let entry = OwnedEntry::new(broker, partition, client, &bindings, &batch);
     let asked = if bindings.is_admission_slow() {

@@ -47,7 +47,7 @@ impl TopicEntry {
             metrics: TopicMetrics::new(topic.name()),
             storage,
             config: ArcSwap::from_pointee(log_config(&config, settings.broker)),
-            bindings: ArcSwapOption::new(bindings(&config, settings.plugins)),
+            bindings: ArcSwapOption::new(bindings(topic.name(), &config, settings.plugins)),
             partitions: RwLock::default(),
         }
     }
@@ -60,7 +60,7 @@ impl TopicEntry {
             partition.log.configure(new.clone());
         }
         self.config.store(Arc::new(new));
-        self.bindings.store(bindings(&config, settings.plugins));
+        self.bindings.store(bindings(topic.name(), &config, settings.plugins));
     }
 
     /// The topic's plugins, if it has any.
@@ -146,7 +146,7 @@ fn log_config(topic: &TopicConfig, broker: &BrokerConfig) -> LogConfig {
 }
 
 /// The plugins that a topic's configuration binds. One that is not loaded any more fails by its policy; the topic stays.
-fn bindings(config: &TopicConfig, plugins: &PluginSet) -> Option<Arc<TopicBindings>> {
+fn bindings(topic: &str, config: &TopicConfig, plugins: &PluginSet) -> Option<Arc<TopicBindings>> {
     let bind = |hook: HookKind, wanted: &PluginBinding| {
         let state = match wanted.state {
             configs::BindingState::On => BindingState::On,
@@ -155,7 +155,11 @@ fn bindings(config: &TopicConfig, plugins: &PluginSet) -> Option<Arc<TopicBindin
         };
         Some(match plugins.get(hook, &wanted.name) {
             Some(plugin) => Binding::new(Arc::clone(plugin), state),
-            None => Binding::missing(hook, &wanted.name, state),
+            None => {
+                tracing::warn!(%topic, %hook, plugin = wanted.name,
+                    "a topic is bound to a plugin that is not loaded: what it should decide is refused");
+                Binding::missing(hook, &wanted.name, state)
+            }
         })
     };
     let one = |hook: HookKind, wanted: &Option<PluginBinding>| wanted.as_ref().and_then(|wanted| bind(hook, wanted));

@@ -99,6 +99,7 @@ impl Binding {
                 hook: *hook,
                 permanent: false,
                 fault: Some(FaultKind::Trap),
+                asked: false,
                 reason: "it is not loaded; name it under [[plugins]] again, or take it out of the topic's configs"
                     .to_owned(),
             }),

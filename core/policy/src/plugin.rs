@@ -82,6 +82,8 @@ pub struct CallError {
     pub permanent: bool,
     /// It is the plugin's fault (its own refusals are not), so that [`OnError`] says what follows.
     pub fault: Option<FaultKind>,
+    /// The plugin has seen what it was to be asked about: not while a breaker is open, nor without an instance.
+    pub asked: bool,
     /// Why, for people.
     pub reason: String,
 }
@@ -220,7 +222,7 @@ impl Plugin {
         &self.on_error
     }
 
-    /// Where records go of which it says that they belong there.
+    /// Where records go of which it says that they belong there; without a topic of its own, the one for its faults.
     #[must_use]
     pub fn dead_letter_topic(&self) -> Option<&str> {
         let of_errors = match &self.on_error {
@@ -264,15 +266,15 @@ impl Plugin {
         let began = self.clock.elapsed();
         if !self.breakers.lets_through(client, began) {
             self.metrics.skipped.increment(1);
-            return Err(self.error(
-                false,
-                Some(FaultKind::Trap),
-                "it failed again and again for this client and is not asked for a while".to_owned(),
-            ));
+            let reason = "it failed again and again for this client and is not asked for a while".to_owned();
+            return Err(CallError { asked: false, ..self.error(false, Some(FaultKind::Trap), reason) });
         }
         let idle = self.idle.lock().pop();
         let made = idle.map_or_else(|| self.factory.create(&self.settings, &self.environment), Ok);
-        let mut instance = made.map_err(|error| self.failed(client, FaultKind::Trap, &error.to_string(), began))?;
+        let mut instance = made.map_err(|error| {
+            let failed = self.failed(client, FaultKind::Trap, &error.to_string(), began);
+            CallError { asked: false, ..failed }
+        })?;
         let answer = ask(&mut instance);
         let took = self.clock.elapsed().saturating_sub(began);
         self.count(records, took);
@@ -285,11 +287,13 @@ impl Plugin {
             Err(Failure::Fault { kind, message }) => Err(self.failed(client, kind, &message, began)),
             Err(Failure::Retriable(reason)) => {
                 self.give_back(instance);
+                self.breakers.answered(client);
                 self.metrics.refusals.increment(1);
                 Err(self.error(false, None, reason))
             }
             Err(Failure::Permanent(reason)) => {
                 self.give_back(instance);
+                self.breakers.answered(client);
                 self.metrics.refusals.increment(1);
                 Err(self.error(true, None, reason))
             }
@@ -355,7 +359,7 @@ impl Plugin {
     }
 
     fn error(&self, permanent: bool, fault: Option<FaultKind>, reason: String) -> CallError {
-        CallError { plugin: self.name.clone(), hook: self.hook, permanent, fault, reason }
+        CallError { plugin: self.name.clone(), hook: self.hook, permanent, fault, asked: true, reason }
     }
 }
 

@@ -159,7 +159,7 @@ impl Walk<'_> {
             && !slice.indexes.is_empty()
         {
             let current = slice.picked.as_mut().unwrap_or(columns);
-            order_by(self.bindings, self.entry, &slice.indexes, current)?;
+            self.order_by(&slice.indexes, current)?;
             self.enforce(partitioner, &slice.indexes, current)?;
         }
         let changed = slice.indexes.iter().zip(slice.changed);
@@ -181,7 +181,12 @@ impl Walk<'_> {
         let verdicts = match asked {
             Ok(Some(verdicts)) => verdicts,
             Ok(None) => return Ok(()),
-            Err(error) => self.without_answer(binding, error, slice.indexes.len())?,
+            Err(error) => {
+                let fates = self.without_answer(binding, error, slice)?;
+                self.fates.extend(fates);
+                (slice.indexes, slice.changed) = (Vec::new(), Vec::new());
+                return Ok(());
+            }
         };
         count(binding, &verdicts);
         if binding.is_shadow() || verdicts.iter().all(|verdict| *verdict == Verdict::Keep) {
@@ -202,18 +207,24 @@ impl Walk<'_> {
     }
 
     /// An interceptor has no answer: the records are dead letters, or the batch is refused.
-    fn without_answer(&self, binding: &Binding, error: CallError, records: usize) -> Result<Vec<Verdict>, Refusal> {
-        let Some(plugin) = binding.plugin() else { return Err(error.into()) };
-        if error.fault.is_some() && matches!(plugin.on_error(), OnError::DeadLetter(_)) {
-            return Ok(vec![Verdict::DeadLetter(error.reason); records]);
-        }
-        Err(self.poisoned(binding, error).into())
+    fn without_answer(&self, binding: &Binding, error: CallError, slice: &Slice) -> Result<Vec<(i32, Fate)>, Refusal> {
+        let on_error = binding.plugin().map(|plugin| plugin.on_error());
+        let (Some(OnError::DeadLetter(topic)), Some(_)) = (on_error, error.fault) else {
+            return Err(self.poisoned(binding, error).into());
+        };
+        binding.count_verdicts("dead_letter", slice.indexes.len());
+        let dead = |(index, changed): (&i32, &Option<Replacement>)| {
+            let (plugin, reason) = (binding.name().to_owned(), error.reason.clone());
+            (*index, Fate::Dead { topic: topic.clone(), plugin, reason, changed: changed.clone() })
+        };
+        Ok(slice.indexes.iter().zip(&slice.changed).map(dead).collect())
     }
 
     /// The same batch of an idempotent producer that breaks a plugin a second time will do so for ever.
     fn poisoned(&self, binding: &Binding, mut error: CallError) -> CallError {
         let header = self.entry.header;
-        if let (Some(plugin), Some(_), true) = (binding.plugin(), error.fault, header.has_producer_id()) {
+        let may_be = error.fault.is_some() && error.asked && header.has_producer_id();
+        if let Some(plugin) = binding.plugin().filter(|_| may_be) {
             let producer = (header.producer_id, header.producer_epoch, header.base_sequence);
             error.permanent |= plugin.is_poison(self.entry.topic, self.entry.partition, producer);
         }
@@ -240,6 +251,7 @@ impl Walk<'_> {
                     hook: watershed_hooks::HookKind::Interceptor,
                     permanent: false,
                     fault: None,
+                    asked: true,
                     reason: "it wants a record in the dead-letter topic and has none; set `dead_letter_topic` at its \
                              [[plugins]] entry"
                         .to_owned(),
@@ -257,6 +269,25 @@ impl Walk<'_> {
         if self.rejected.len() < RECORD_ISSUES_MAX {
             self.rejected.push((index, reason));
         }
+    }
+
+    /// Fills the ordering keys, if the topic has some.
+    fn order_by(&self, indexes: &[i32], columns: &mut Columns) -> Result<(), Refusal> {
+        let mut ordering_keys: Column = columns.take_ordering_keys();
+        ordering_keys.clear();
+        if let Some(binding) = &self.bindings.ordering_key {
+            let batch = batch(self.entry, indexes.first().copied(), columns, binding);
+            let asked = binding.ask(&self.entry.client, batch.len(), |hook| match hook {
+                Hook::OrderingKey(plugin) => order(&mut **plugin, &batch, &mut ordering_keys),
+                other => Err(wrong_hook(other)),
+            });
+            let answered = asked.map_err(|error| self.poisoned(binding, error))?.is_some();
+            if !answered || binding.is_shadow() {
+                ordering_keys.clear();
+            }
+        }
+        columns.set_ordering_keys(ordering_keys);
+        Ok(())
     }
 
     /// Compares where records are with where they belong.
@@ -320,30 +351,6 @@ impl Walk<'_> {
         })?;
         Ok(Admission { rewritten: Some(rewritten), dead_letters })
     }
-}
-
-/// Fills the ordering keys, if the topic has some.
-fn order_by(
-    bindings: &TopicBindings,
-    entry: &Entry<'_>,
-    indexes: &[i32],
-    columns: &mut Columns,
-) -> Result<(), Refusal> {
-    let mut ordering_keys: Column = columns.take_ordering_keys();
-    ordering_keys.clear();
-    if let Some(binding) = &bindings.ordering_key {
-        let batch = batch(entry, indexes.first().copied(), columns, binding);
-        let asked = binding.ask(&entry.client, batch.len(), |hook| match hook {
-            Hook::OrderingKey(plugin) => order(&mut **plugin, &batch, &mut ordering_keys),
-            other => Err(wrong_hook(other)),
-        });
-        let answered = asked?.is_some();
-        if !answered || binding.is_shadow() {
-            ordering_keys.clear();
-        }
-    }
-    columns.set_ordering_keys(ordering_keys);
-    Ok(())
 }
 
 fn batch<'a>(entry: &Entry<'a>, first: Option<i32>, columns: &'a Columns, binding: &'a Binding) -> Batch<'a> {

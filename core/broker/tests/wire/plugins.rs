@@ -255,10 +255,36 @@ async fn a_plugin_that_breaks_refuses_and_on_the_second_time_for_good() {
     assert_eq!(open.send(0, of(&["trap"])).await.error_code, 0);
     assert_eq!(open.values(TOPIC, 0).await, owned(&[(0, "trap")]));
 
-    let mut dead = World::failing(&OnError::DeadLetter("dead".to_owned()), INTERCEPT).await;
+    let mut dead = World::failing(&OnError::DeadLetter("faults".to_owned()), INTERCEPT).await;
     assert_eq!(dead.send(0, of(&["trap", "x"])).await.error_code, 0);
     assert!(dead.values(TOPIC, 0).await.is_empty());
-    assert_eq!(dead.values("dead", 0).await, owned(&[(0, "trap"), (1, "x")]));
+    assert_eq!(dead.values("faults", 0).await, owned(&[(0, "trap"), (1, "x")]));
+    dead.send(0, of(&["dead:own"])).await;
+    assert_eq!(dead.values("dead", 0).await, owned(&[(0, "dead:own")]), "its own verdicts have a topic of their own");
+}
+
+#[tokio::test]
+async fn what_an_open_breaker_holds_up_is_not_poison() {
+    let mut world = World::new(INTERCEPT).await;
+    for _ in 0..5 {
+        world.send(0, of(&["trap"])).await;
+    }
+    let calls = world.calls.load(Ordering::SeqCst);
+    let good = sent_by(producer(0), Compression::None, &["good"]);
+    for _ in 0..3 {
+        assert_eq!(world.send(0, good.clone()).await.error_code, i16::from(ErrorCode::NotEnoughReplicas));
+    }
+    assert_eq!(world.calls.load(Ordering::SeqCst), calls, "the breaker is open");
+}
+
+#[tokio::test]
+async fn a_duplicate_is_found_although_a_later_batch_was_refused() {
+    let mut world = World::new(INTERCEPT).await;
+    let first = sent_by(producer(0), Compression::None, &["a"]);
+    assert_eq!(world.send(0, first.clone()).await.base_offset, 0);
+    assert_ne!(world.send(0, sent_by(producer(1), Compression::None, &["later:no"])).await.error_code, 0);
+    let again = world.send(0, first).await;
+    assert_eq!((again.error_code, again.base_offset), (0, 0));
 }
 
 #[tokio::test]
