@@ -108,13 +108,14 @@ pub(crate) async fn pass(
     let original = batch.header;
     let entry = OwnedEntry::new(broker, partition, client, &bindings, &batch);
     let asked = if bindings.is_admission_slow() {
-        broker.on_plugin_pool(move || entry.admit(&bindings)).await.map_err(Refused::Later)?
+        broker.on_plugin_pool(move || entry.admit(&bindings)).await
     } else {
-        entry.admit(&bindings)
+        Ok(entry.admit(&bindings))
     };
     let outcome = match asked {
-        Ok(admission) => settle(broker, image, partition, &mut batch, admission).await,
-        Err(refusal) => Err(refused(refusal)),
+        Ok(Ok(admission)) => settle(broker, image, partition, &mut batch, admission).await,
+        Ok(Err(refusal)) => Err(refused(refusal)),
+        Err(panicked) => Err(Refused::Later(panicked)),
     };
     match outcome {
         Ok(()) => {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use watershed_hooks::{Client, Failure, Hook, LogSummary, SegmentSummary};
+use watershed_hooks::{Client, Hook, LogSummary, SegmentSummary};
 use watershed_log::RetentionOutcome;
 use watershed_metadata::{Change, MetadataDelta};
 use watershed_model::{Offset, Timestamp};
+use watershed_policy::wrong_hook;
 use watershed_storage::SegmentMeta;
 
 use crate::partition::Partition;
@@ -124,7 +125,7 @@ async fn policy_offset(broker: &Broker, partition: &Partition) -> Option<Offset>
         };
         asked.ask(&Client::default(), 0, |hook| match hook {
             Hook::Retention(retention) => retention.delete_before(&summary),
-            other => Err(Failure::wrong_answer(format!("it serves {}", other.kind()))),
+            other => Err(wrong_hook(other)),
         })
     };
     let topic = &partition.topic.name;

@@ -18,7 +18,7 @@ use watershed_hooks::{Client, Failure, Hook, TopicAction, TopicChange, TopicVerd
 use watershed_metadata::configs::STORAGE_CONFIG;
 use watershed_metadata::{ConfigMap, ConfigResource, MetadataImage, MetadataRecord, Topic};
 use watershed_model::TopicId;
-use watershed_policy::{Binding, OnError};
+use watershed_policy::{Binding, OnError, wrong_hook};
 
 use crate::apis::{each, is_internal};
 use crate::{Broker, Random};
@@ -355,7 +355,7 @@ fn ask<T: Subject>(
             TopicVerdict::AcceptWith(configs) => overridden(rules, asked, configs),
             TopicVerdict::Refuse(reason) => Ok(Judged::Refused(reason)),
         },
-        other => Err(Failure::wrong_answer(format!("it serves {}", other.kind()))),
+        other => Err(wrong_hook(other)),
     });
     let (verdict, outcome) = match answer {
         Ok(None | Some(Judged::Accepted)) => return (change, Ok(())),

@@ -118,8 +118,9 @@ impl Binding {
     }
 }
 
-/// A hook of another kind than was asked for; the set's keys exclude it.
-pub(crate) fn wrong_hook(hook: &Hook) -> Failure {
+/// What is said of a hook of another kind than was asked for; the keys of [`crate::PluginSet`] exclude it.
+#[must_use]
+pub fn wrong_hook(hook: &Hook) -> Failure {
     Failure::wrong_answer(format!("it serves {}", hook.kind()))
 }
 
@@ -167,11 +168,5 @@ impl TopicBindings {
     #[must_use]
     pub fn is_admission_slow(&self) -> bool {
         self.of_admission().filter_map(Binding::plugin).any(|plugin| plugin.is_slow())
-    }
-
-    /// Whether looking at fetched records takes too long for a thread that serves connections.
-    #[must_use]
-    pub fn is_fetch_slow(&self) -> bool {
-        self.fetch_filter.iter().filter_map(Binding::plugin).any(|plugin| plugin.is_slow())
     }
 }

@@ -5,12 +5,13 @@
 
 use bytes::Bytes;
 use watershed_hooks::{Batch, Client, Hook, Place, Records as Columns, Visibility, filter};
-use watershed_model::limits::{DECOMPRESSED_BATCH_BYTES_MAX, SLICE_BYTES_MAX, SLICE_RECORDS_MAX};
-use watershed_model::record::{BatchHeader, HEADER_BYTES, RecordBatch, Records, batches};
+use watershed_model::limits::DECOMPRESSED_BATCH_BYTES_MAX;
+use watershed_model::record::{BatchHeader, HEADER_BYTES, RecordBatch, batches};
 
 use crate::binding::{Binding, wrong_hook};
 use crate::produce::Refusal;
-use crate::rewrite::{Fate, RewriteError, rewrite};
+use crate::rewrite::{Fate, rewrite};
+use crate::slices::slices;
 
 /// Who reads, and where.
 #[derive(Clone, Copy, Debug)]
@@ -69,21 +70,10 @@ fn push(pieces: &mut Vec<Bytes>, header: &BatchHeader, body: Bytes) {
 
 /// What becomes of the records that are not shown as they are.
 fn ask(binding: &Binding, reader: &Reader<'_>, batch: &RecordBatch) -> Result<Vec<(i32, Fate)>, Refusal> {
-    let mut columns = Columns::new(binding.reads().clone());
-    let mut records = Records::new(&batch.header, batch.body(), DECOMPRESSED_BATCH_BYTES_MAX)?;
-    let (mut fates, mut first) = (Vec::new(), 0);
-    while let Some(record) = records.next()? {
-        let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-        if columns.len() == SLICE_RECORDS_MAX || (!columns.is_empty() && columns.bytes() + bytes > SLICE_BYTES_MAX) {
-            first = slice(binding, reader, first, &mut columns, &mut fates)?;
-        }
-        let timestamp = batch.timestamp_of(&record).0;
-        let pushed = columns.push(record.key, record.value, timestamp, record.headers.iter());
-        pushed.map_err(|_| RewriteError::TooLong)?;
-    }
-    if !columns.is_empty() {
-        slice(binding, reader, first, &mut columns, &mut fates)?;
-    }
+    let mut fates = Vec::new();
+    slices(&batch.header, &batch.body(), binding.reads().clone(), |first, columns| {
+        slice(binding, reader, first, columns, &mut fates)
+    })?;
     Ok(fates)
 }
 
@@ -91,9 +81,9 @@ fn slice(
     binding: &Binding,
     reader: &Reader<'_>,
     first: i32,
-    columns: &mut Columns,
+    columns: &Columns,
     fates: &mut Vec<(i32, Fate)>,
-) -> Result<i32, Refusal> {
+) -> Result<(), Refusal> {
     let place = Place { topic: reader.topic, partition: Some(reader.partition), base_sequence: None };
     let view = Batch::new(place, reader.client, columns, binding.reads());
     let asked = binding.ask(&reader.client, view.len(), |hook| match hook {
@@ -103,7 +93,6 @@ fn slice(
         }
         other => Err(wrong_hook(other)),
     })?;
-    let behind = first + i32::try_from(columns.len()).expect("a slice is short");
     let (mut hidden, mut redacted) = (0, 0);
     for (index, visibility) in (first..).zip(asked.into_iter().flatten()) {
         let fate = match visibility {
@@ -123,6 +112,5 @@ fn slice(
     }
     binding.count_verdicts("hide", hidden);
     binding.count_verdicts("redact", redacted);
-    columns.clear();
-    Ok(behind)
+    Ok(())
 }

@@ -17,11 +17,12 @@ mod plugin;
 mod produce;
 mod rewrite;
 mod set;
+mod slices;
 
 #[cfg(test)]
 mod tests;
 
-pub use binding::{Binding, BindingState, TopicBindings};
+pub use binding::{Binding, BindingState, TopicBindings, wrong_hook};
 pub use breaker::BreakerSettings;
 pub use fetch::{Reader, Revealed, reveal};
 pub use metrics::describe as describe_metrics;

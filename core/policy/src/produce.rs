@@ -9,13 +9,14 @@ use bytes::Bytes;
 use watershed_hooks::{
     Batch, Choice, Client, Column, Hook, Place, Records as Columns, Replacement, Verdict, assign, intercept, order,
 };
-use watershed_model::limits::{DECOMPRESSED_BATCH_BYTES_MAX, RECORD_ISSUES_MAX, SLICE_BYTES_MAX, SLICE_RECORDS_MAX};
-use watershed_model::record::{BatchHeader, Level, Record, RecordError, Records};
+use watershed_model::limits::{DECOMPRESSED_BATCH_BYTES_MAX, RECORD_ISSUES_MAX};
+use watershed_model::record::{BatchHeader, Level, Record, RecordError};
 use watershed_model::{ProducerEpoch, ProducerId};
 
 use crate::binding::{Binding, TopicBindings, wrong_hook};
 use crate::plugin::{CallError, OnError};
 use crate::rewrite::{Fate, RewriteError, rewrite};
+use crate::slices::slices;
 
 /// The headers that a dead letter carries in addition to its own.
 const DEAD_TOPIC: &[u8] = b"watershed.dead.topic";
@@ -106,21 +107,7 @@ impl From<RecordError> for Refusal {
 /// [`Refusal`]: why nothing of it may enter.
 pub fn admit(bindings: &TopicBindings, entry: &Entry<'_>) -> Result<Admission, Refusal> {
     let mut walk = Walk { bindings, entry, fates: Vec::new(), rejected: Vec::new(), rejected_total: 0 };
-    let mut columns = Columns::new(bindings.admission_reads());
-    let mut records = Records::new(entry.header, entry.body.clone(), DECOMPRESSED_BATCH_BYTES_MAX)?;
-    let mut first = 0;
-    while let Some(record) = records.next()? {
-        let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-        if columns.len() == SLICE_RECORDS_MAX || (!columns.is_empty() && columns.bytes() + bytes > SLICE_BYTES_MAX) {
-            first = walk.slice(first, &mut columns)?;
-        }
-        let timestamp = entry.header.base_timestamp.0.wrapping_add(record.timestamp_delta);
-        let pushed = columns.push(record.key, record.value, timestamp, record.headers.iter());
-        pushed.map_err(|_| RewriteError::TooLong)?;
-    }
-    if !columns.is_empty() {
-        walk.slice(first, &mut columns)?;
-    }
+    slices(entry.header, entry.body, bindings.admission_reads(), |first, columns| walk.slice(first, columns))?;
     walk.finish()
 }
 
@@ -144,8 +131,8 @@ struct Slice {
 }
 
 impl Walk<'_> {
-    /// Asks every hook about a slice that begins at `first`, forgets it, and gives the index behind it.
-    fn slice(&mut self, first: i32, columns: &mut Columns) -> Result<i32, Refusal> {
+    /// Asks every hook about a slice that begins at `first`.
+    fn slice(&mut self, first: i32, columns: &mut Columns) -> Result<(), Refusal> {
         let behind = first + i32::try_from(columns.len()).expect("a slice is short");
         let indexes: Vec<i32> = (first..behind).collect();
         let mut slice = Slice { changed: vec![None; indexes.len()], indexes, picked: None };
@@ -164,8 +151,7 @@ impl Walk<'_> {
         }
         let changed = slice.indexes.iter().zip(slice.changed);
         self.fates.extend(changed.filter_map(|(index, new)| new.map(|new| (*index, Fate::Changed(new)))));
-        columns.clear();
-        Ok(behind)
+        Ok(())
     }
 
     fn intercept(&mut self, binding: &Binding, slice: &mut Slice, columns: &Columns) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use watershed_hooks::{Assignor, Client, Failure, GroupAssignment, GroupSpec, Hook, HookKind, assign_group};
 
+use crate::binding::wrong_hook;
 use crate::plugin::{Plugin, PluginStatus};
 
 /// Every plugin there is. It does not change while the broker runs.
@@ -55,7 +56,7 @@ impl Assignor for GuardedAssignor {
         let answer = self.0.call(&Client::default(), 0, |hook| match hook {
             // The check belongs to the call: an answer that breaks the rules is a fault of the plugin.
             Hook::Assignor(assignor) => assign_group(&mut **assignor, group),
-            other => Err(Failure::wrong_answer(format!("it is a {}, not an assignor", other.kind()))),
+            other => Err(wrong_hook(other)),
         });
         answer.map_err(|error| Failure::Permanent(error.to_string()))
     }
