@@ -347,11 +347,11 @@ impl Loading<'_> {
 fn advice(topic: &str, configs: &BTreeMap<String, String>) -> Option<String> {
     use watershed_metadata::configs::{ORDERING_KEY_CONFIG, PARTITIONER_CONFIG, PARTITIONER_MODE_CONFIG};
     let bound = [ORDERING_KEY_CONFIG, PARTITIONER_CONFIG].into_iter().find(|name| configs.contains_key(*name))?;
-    let enforced = configs.get(PARTITIONER_MODE_CONFIG).is_some_and(|mode| mode == "enforce");
-    (!enforced).then(|| {
+    let holds = configs.get(PARTITIONER_MODE_CONFIG).is_some_and(|mode| mode == "enforce" || mode == "broker");
+    (!holds).then(|| {
         format!(
             "topic {topic}: {bound} is advice only, because every Kafka client chooses the partition itself; \
-             {PARTITIONER_MODE_CONFIG} = \"enforce\" makes it hold"
+             {PARTITIONER_MODE_CONFIG} = \"enforce\" or \"broker\" makes it hold"
         )
     })
 }

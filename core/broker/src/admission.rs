@@ -13,17 +13,19 @@ use watershed_log::{Appended, LogConfig, LogError, Origin, RecordIssue, Validate
 use watershed_metadata::MetadataImage;
 use watershed_model::record::{BatchBuilder, BatchHeader, Level, NewRecord, RecordError};
 use watershed_model::{ProducerEpoch, ProducerId, Timestamp};
-use watershed_policy::{Admission, DeadLetter, Enforced, Entry, Refusal, RewriteError, TopicBindings, admit};
+use watershed_policy::{Admission, DeadLetter, Entry, Refusal, RewriteError, Spread, TopicBindings, admit};
 use watershed_protocol::ErrorCode;
 
 use crate::Broker;
 use crate::apis::Client;
 use crate::partition::Partition;
+use crate::routing::Door;
 
 /// How many producers are held back at most; when there are more, all go on.
 const HELD_MAX: usize = 10_000;
 
-/// Producers of whose batches one was refused: what follows it must not overtake it.
+/// Producers of whose batches one was refused for the moment: what follows it must not overtake it. A batch is held for only after
+/// [`Held::check`] let it pass, so that the oldest counts.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     any: AtomicBool,
@@ -31,10 +33,15 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// Whether any producer is held back.
+    pub(crate) fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
     /// # Errors
     /// [`LogError::OutOfOrderSequence`] where an earlier batch has to come first.
-    fn check(&self, header: &BatchHeader) -> Result<(), LogError> {
-        if !self.any.load(Ordering::Acquire) || !header.has_producer_id() {
+    pub(crate) fn check(&self, header: &BatchHeader) -> Result<(), LogError> {
+        if !self.any() || !header.has_producer_id() {
             return Ok(());
         }
         match self.producers.lock().get(&header.producer_id) {
@@ -50,7 +57,8 @@ impl Held {
         }
     }
 
-    fn hold(&self, header: &BatchHeader) {
+    /// Holds a producer back until this batch comes again.
+    pub(crate) fn hold(&self, header: &BatchHeader) {
         if header.has_producer_id() {
             let mut producers = self.producers.lock();
             if producers.len() >= HELD_MAX {
@@ -61,8 +69,9 @@ impl Held {
         }
     }
 
-    fn release(&self, header: &BatchHeader) {
-        if self.any.load(Ordering::Acquire) && header.has_producer_id() {
+    /// The batch that the producer was held back for has come.
+    pub(crate) fn release(&self, header: &BatchHeader) {
+        if self.any() && header.has_producer_id() {
             let mut producers = self.producers.lock();
             producers.remove(&header.producer_id);
             self.any.store(!producers.is_empty(), Ordering::Release);
@@ -88,8 +97,8 @@ impl From<LogError> for Refused {
 pub(crate) enum Passed {
     /// It was there already.
     Duplicate(Appended),
-    /// It may be appended. What went elsewhere is durable there.
-    Batch(ValidatedBatch),
+    /// It may be appended. What went elsewhere is durable there. With it, where the topic is routed, the partition of each record.
+    Batch(ValidatedBatch, Vec<u32>),
 }
 
 /// Takes a batch through the plugins of its topic.
@@ -98,14 +107,19 @@ pub(crate) async fn pass(
     image: &Arc<MetadataImage>,
     partition: &Arc<Partition>,
     client: &Client,
+    door: &Door,
     bindings: Arc<TopicBindings>,
     mut batch: ValidatedBatch,
 ) -> Result<Passed, Refused> {
-    if let Some(appended) = partition.log.find_duplicate(&batch.header, batch.origin, partition.leader_epoch())? {
+    if let Some(appended) = door.find_duplicate(&batch.header, batch.origin)? {
         return Ok(Passed::Duplicate(appended));
     }
     partition.held.check(&batch.header)?;
     let original = batch.header;
+    if let Err(why) = door.admits() {
+        partition.held.hold(&original);
+        return Err(Refused::Later(why));
+    }
     let entry = OwnedEntry::new(broker, partition, client, &bindings, &batch);
     let asked = if bindings.is_admission_slow() {
         broker.on_plugin_pool(move || entry.admit(&bindings)).await
@@ -118,10 +132,7 @@ pub(crate) async fn pass(
         Err(panicked) => Err(Refused::Later(panicked)),
     };
     match outcome {
-        Ok(()) => {
-            partition.held.release(&original);
-            Ok(Passed::Batch(batch))
-        }
+        Ok(plan) => Ok(Passed::Batch(batch, plan)),
         Err(refused) => {
             partition.held.hold(&original);
             Err(refused)
@@ -139,7 +150,7 @@ struct OwnedEntry {
     header: BatchHeader,
     body: Bytes,
     level: Level,
-    enforced: Enforced,
+    spread: Spread,
 }
 
 impl OwnedEntry {
@@ -163,7 +174,7 @@ impl OwnedEntry {
             header: batch.header,
             body: batch.body.clone(),
             level: level(&partition.topic.config()),
-            enforced: Enforced {
+            spread: Spread {
                 partitions: number(count.unsigned_abs()).unwrap_or(std::num::NonZeroU32::MIN),
                 partitions_before: growth.and_then(|(before, _)| number(before)),
             },
@@ -184,13 +195,14 @@ impl OwnedEntry {
             header: &self.header,
             body: &self.body,
             level: self.level,
-            enforced: self.enforced,
+            spread: self.spread,
         };
         admit(bindings, &entry)
     }
 }
 
-fn level(config: &LogConfig) -> Level {
+/// The level to compress with, where a batch is compressed anew.
+pub(crate) fn level(config: &LogConfig) -> Level {
     match config.compression {
         watershed_log::CompressionPolicy::Codec(_, level) => level,
         watershed_log::CompressionPolicy::Producer => None,
@@ -205,7 +217,7 @@ async fn settle(
     partition: &Partition,
     batch: &mut ValidatedBatch,
     admission: Admission,
-) -> Result<(), Refused> {
+) -> Result<Vec<u32>, Refused> {
     if let Some((header, body)) = admission.rewritten {
         let max = partition.topic.config().max_message_bytes;
         if header.total_bytes > max && header.total_bytes > batch.header.total_bytes {
@@ -222,7 +234,7 @@ async fn settle(
         let written = write_letters(broker, image, &topic, number, &of_topic).await;
         written.map_err(|why| Refused::Later(format!("the dead-letter topic {topic}: {why}")))?;
     }
-    Ok(())
+    Ok(admission.plan)
 }
 
 /// Appends dead letters to their topic; they pass no hooks there.

@@ -19,6 +19,7 @@ pub(crate) fn log_code(error: &LogError) -> ErrorCode {
         LogError::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
         LogError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         LogError::StaleLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
+        LogError::Diverted => ErrorCode::NotEnoughReplicas,
         LogError::Policy(_) => ErrorCode::PolicyViolation,
         LogError::Storage(error) => storage_code(error),
     }

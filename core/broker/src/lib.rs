@@ -4,6 +4,7 @@
 //!   `transport.rs` moves the bytes.
 //! - `apis/` has one file per API; `apis/mod.rs` the one `match` that lists them.
 //! - `replica_manager.rs` owns the partitions, `partition.rs` is one of them, `topic.rs` what they share.
+//! - `routing/` takes records to their partitions, for topics where the client's choice does not count.
 //! - `reading.rs` is what a consumer reads of a partition.
 //! - `groups/` holds the group coordinators.
 //! - `admission.rs` is what produced batches pass where a topic has plugins; `topic_policy.rs` says which topics there may be.
@@ -27,6 +28,7 @@ mod network;
 mod partition;
 mod reading;
 mod replica_manager;
+mod routing;
 mod server;
 mod status;
 mod tasks;
@@ -376,8 +378,9 @@ impl RunningBroker {
         let config = parts.config.with_dynamic(own, cluster).map_err(|errors| {
             StartError::Config(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
-        let mut replicas =
-            ReplicaManager::new(parts.node_id, Arc::clone(&parts.clock), parts.storages, Arc::clone(&parts.plugins));
+        let (routing, routing_events) = tokio::sync::mpsc::unbounded_channel();
+        let (clock, plugins) = (Arc::clone(&parts.clock), Arc::clone(&parts.plugins));
+        let mut replicas = ReplicaManager::new(parts.node_id, clock, parts.storages, plugins, routing);
         replicas.start(&image, &config).await?;
         let slots = config.settings().fetch_session_slots as usize;
         let broker = Arc::new(Broker {
@@ -405,7 +408,8 @@ impl RunningBroker {
         });
         broker.groups.load_all(&broker);
         let stop = CancellationToken::new();
-        let tasks = tasks::spawn(&broker, changes, &stop);
+        let mut tasks = tasks::spawn(&broker, changes, &stop);
+        tasks.push(tokio::spawn(routing::run(Arc::clone(&broker), routing_events, stop.clone())));
         let server = server::Server::new(Arc::clone(&broker), stop.clone())?;
         Ok(Self { broker, server, stop, tasks: Mutex::new(tasks) })
     }

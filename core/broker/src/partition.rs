@@ -1,7 +1,7 @@
 //! One partition that this broker leads: its log, its epoch, and what is kept per partition beside them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use watershed_log::UnifiedLog;
 use watershed_model::{LeaderEpoch, Offset, TopicIdPartition};
@@ -9,6 +9,7 @@ use watershed_protocol::ErrorCode;
 
 use crate::Broker;
 use crate::admission::Held;
+use crate::routing::Ingress;
 use crate::topic::TopicEntry;
 
 /// Offsets of a volatile partition are reserved in the metadata in blocks of this many, so that after a restart its
@@ -21,8 +22,12 @@ pub(crate) struct Partition {
     pub(crate) topic: Arc<TopicEntry>,
     pub(crate) log: Arc<UnifiedLog>,
     leader_epoch: LeaderEpoch,
-    /// Producers that wait for a batch that a plugin refused.
+    /// Producers that wait for a batch that was refused for the moment.
     pub(crate) held: Held,
+    /// Where records come in that the broker takes to their partitions; only where it does, or did.
+    ingress: OnceLock<Arc<Ingress>>,
+    /// One caller opens it.
+    opening: tokio::sync::Mutex<()>,
     /// For storage that forgets: offsets below this may be given out.
     reserved: Option<Reservation>,
 }
@@ -43,7 +48,36 @@ impl Partition {
     ) -> Self {
         let reserved = reserved
             .map(|until| Reservation { until: AtomicI64::new(until.0), extending: tokio::sync::Mutex::default() });
-        Self { tp, topic, log, leader_epoch, held: Held::default(), reserved }
+        let (held, ingress, opening) = Default::default();
+        Self { tp, topic, log, leader_epoch, held, ingress, opening, reserved }
+    }
+
+    /// The ingress log, if it is open.
+    pub(crate) fn opened_ingress(&self) -> Option<&Arc<Ingress>> {
+        self.ingress.get()
+    }
+
+    /// The ingress log, opened by `open` if need be.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub(crate) async fn ingress<E>(
+        &self,
+        open: impl Future<Output = Result<Arc<Ingress>, E>>,
+    ) -> Result<Arc<Ingress>, E> {
+        if let Some(ingress) = self.ingress.get() {
+            return Ok(Arc::clone(ingress));
+        }
+        let _one = self.opening.lock().await;
+        if let Some(ingress) = self.ingress.get() {
+            return Ok(Arc::clone(ingress));
+        }
+        let ingress = open.await?;
+        self.topic.routing.settle(self, || {
+            // We are the one who opens it.
+            let _ = self.ingress.set(Arc::clone(&ingress));
+        });
+        Ok(ingress)
     }
 
     /// The epoch of this leadership.

@@ -9,16 +9,18 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use parking_lot::RwLock;
+use tokio::sync::mpsc;
 use watershed_log::{LogContext, LogError, UnifiedLog};
 use watershed_metadata::configs::BrokerConfig;
 use watershed_metadata::{Change, MetadataDelta, MetadataImage, Topic};
-use watershed_model::{BrokerId, Clock, LeaderEpoch, TopicId, TopicIdPartition};
+use watershed_model::{BrokerId, Clock, LeaderEpoch, Offset, TopicId, TopicIdPartition};
 use watershed_policy::PluginSet;
 use watershed_protocol::ErrorCode;
 use watershed_storage::{Damage, LogStorage, StorageError};
 
 use crate::errors::log_code;
 use crate::partition::Partition;
+use crate::routing::{self, Ingress};
 use crate::topic::{Settings, TopicEntry, topic_config};
 
 /// How many partitions are opened at once at start.
@@ -35,6 +37,9 @@ pub(crate) struct ReplicaManager {
     context: LogContext,
     /// Topics whose data was found at start, by the storage that has it: it stays there whatever the settings say.
     found: HashMap<TopicId, String>,
+    /// Partitions whose ingress logs were found at start.
+    found_ingresses: HashMap<TopicId, Vec<i32>>,
+    routing: mpsc::UnboundedSender<routing::Event>,
     topics: RwLock<HashMap<TopicId, Arc<TopicEntry>>>,
     plugins: Arc<PluginSet>,
     /// Topics that grew while the broker ran: their number of partitions before, and when.
@@ -47,10 +52,12 @@ impl ReplicaManager {
         clock: Arc<dyn Clock>,
         storages: BTreeMap<String, Arc<dyn LogStorage>>,
         plugins: Arc<PluginSet>,
+        routing: mpsc::UnboundedSender<routing::Event>,
     ) -> Self {
         let context = LogContext { clock: Arc::clone(&clock) };
         let (topics, grown) = (RwLock::default(), RwLock::default());
-        Self { node_id, clock, storages, plugins, context, found: HashMap::new(), topics, grown }
+        let (found, found_ingresses) = (HashMap::new(), HashMap::new());
+        Self { node_id, clock, storages, plugins, context, found, found_ingresses, routing, topics, grown }
     }
 
     /// How many partitions a topic had until partitions were added, and how long ago that was.
@@ -74,10 +81,15 @@ impl ReplicaManager {
         let mut to_open = Vec::new();
         for (name, storage) in &self.storages {
             for tp in storage.list().await? {
-                let known = image.topic_by_id(&tp.topic).is_some_and(|topic| tp.partition < topic.partition_count());
+                let of = tp.ingress_of().unwrap_or(tp);
+                let known = image.topic_by_id(&tp.topic).is_some_and(|topic| of.partition < topic.partition_count());
                 if known {
                     self.found.insert(tp.topic, name.clone());
-                    to_open.push(tp);
+                    if tp == of {
+                        to_open.push(tp);
+                    } else {
+                        self.found_ingresses.entry(tp.topic).or_default().push(of.partition);
+                    }
                 } else {
                     tracing::info!(partition = %tp, storage = %name, "finishing the deletion of a partition");
                     storage.destroy(tp).await?;
@@ -91,6 +103,11 @@ impl ReplicaManager {
             .buffer_unordered(OPEN_AT_ONCE);
         while let Some(opened) = opening.next().await {
             opened?;
+        }
+        drop(opening);
+        // What was acknowledged goes on to where it belongs, whether somebody asks for the topic or not.
+        for topic in self.found_ingresses.keys().filter_map(|id| image.topic_by_id(id)) {
+            self.entry(topic, config)?;
         }
         if count > 0 {
             let seconds = (self.clock.elapsed() - began).as_secs_f64();
@@ -177,8 +194,50 @@ impl ReplicaManager {
         let storage = self.storages.get(&name).cloned().ok_or_else(missing)?;
         let mut topics = self.topics.write();
         let settings = Settings { broker: config, plugins: &self.plugins };
-        let entry = topics.entry(topic.id()).or_insert_with(|| Arc::new(TopicEntry::new(topic, storage, settings)));
+        let entry = topics.entry(topic.id()).or_insert_with(|| {
+            let ingresses = self.found_ingresses.get(&topic.id()).cloned().unwrap_or_default();
+            let entry = Arc::new(TopicEntry::new(topic, storage, settings, ingresses));
+            self.care(&entry);
+            entry
+        });
         Ok(Arc::clone(entry))
+    }
+
+    /// Has the topic's routing seen to, if there is anything to see to.
+    fn care(&self, entry: &Arc<TopicEntry>) {
+        if entry.routing.needs_care(entry.is_routed()) {
+            // Nobody listens once the broker stops.
+            let _ = self.routing.send(routing::Event::Topic(Arc::clone(entry)));
+        }
+    }
+
+    /// The ingress log of a partition, opened if this is its first use.
+    ///
+    /// # Errors
+    /// What opening it meets.
+    pub(crate) async fn ingress(&self, partition: &Arc<Partition>) -> Result<Arc<Ingress>, LogError> {
+        partition.ingress(self.open_ingress(partition)).await
+    }
+
+    async fn open_ingress(&self, partition: &Partition) -> Result<Arc<Ingress>, LogError> {
+        let (entry, tp) = (&partition.topic, partition.tp.ingress());
+        let config = Ingress::config(&entry.config());
+        let opened = UnifiedLog::open(&*entry.storage, tp, config, self.context.clone()).await?;
+        for damage in &opened.report.damage {
+            report(&entry.name, tp.partition, damage);
+        }
+        // The topic's logs may know of more than this one holds, where storage forgets: its offsets go on behind that.
+        let number = partition.tp.partition;
+        let copied =
+            entry.open_partitions().iter().filter_map(|target| target.log.copied_from(number, Offset(1 << 46))).max();
+        if let Some(copied) = copied.filter(|copied| *copied >= opened.log.end()) {
+            opened.log.start_over_at(copied.plus(1)).await?;
+        }
+        let epoch = partition.leader_epoch();
+        opened.log.assign_epoch(epoch);
+        let ingress = Arc::new(Ingress::new(Arc::clone(entry), partition.tp, opened.log, epoch));
+        let _ = self.routing.send(routing::Event::Opened(Arc::clone(&ingress)));
+        Ok(ingress)
     }
 
     async fn open(
@@ -188,8 +247,9 @@ impl ReplicaManager {
         tp: TopicIdPartition,
     ) -> Result<Arc<Partition>, LogError> {
         let slot = entry.slot(tp.partition);
-        let opened = slot.get_or_try_init(|| self.open_log(entry, image, tp)).await;
-        opened.cloned()
+        let opened = slot.get_or_try_init(|| self.open_log(entry, image, tp)).await?;
+        entry.routing.settle(opened, || {});
+        Ok(Arc::clone(opened))
     }
 
     async fn open_log(
@@ -242,15 +302,22 @@ impl ReplicaManager {
     pub(crate) fn delete(&self, topic: TopicId, name: &Arc<str>, partitions: i32) {
         let entry = self.topics.write().remove(&topic);
         self.grown.write().remove(&topic);
+        if let Some(entry) = &entry {
+            entry.routing.end();
+        }
         for partition in entry.iter().flat_map(|entry| entry.open_partitions()) {
             partition.log.abandon();
+            if let Some(ingress) = partition.opened_ingress() {
+                ingress.log.abandon();
+            }
         }
         let (storages, name) = (self.storages.clone(), Arc::clone(name));
         tokio::spawn(async move {
             for (storage_name, storage) in &storages {
-                for partition in 0..partitions {
-                    if let Err(error) = storage.destroy(TopicIdPartition { topic, partition }).await {
-                        tracing::error!(topic = %name, partition, storage = %storage_name, %error,
+                let logs = (0..partitions).map(|partition| TopicIdPartition { topic, partition });
+                for tp in logs.flat_map(|tp| [tp, tp.ingress()]) {
+                    if let Err(error) = storage.destroy(tp).await {
+                        tracing::error!(topic = %name, partition = tp.partition, storage = %storage_name, %error,
                             "cannot delete a partition; the next start tries again");
                     }
                 }
@@ -266,13 +333,18 @@ impl ReplicaManager {
         for entry in entries {
             let Some(topic) = image.topic_by_id(&entry.id) else { continue };
             entry.reconfigure(topic, Settings { broker: config, plugins: &self.plugins });
+            self.care(&entry);
         }
     }
 
     /// Closes every log: producer snapshots are written, then the storages sync and leave their clean marks.
     pub(crate) async fn close(&self) -> Result<(), StorageError> {
         let closing = self.open_partitions().into_iter().map(|partition| async move {
-            if let Err(error) = partition.log.close().await {
+            let ingress = match partition.opened_ingress() {
+                Some(ingress) => ingress.log.close().await,
+                None => Ok(()),
+            };
+            if let Err(error) = partition.log.close().await.and(ingress) {
                 let (topic, number) = (&partition.topic.name, partition.tp.partition);
                 tracing::warn!(%topic, partition = number, %error, "a log was not closed cleanly; the next start recovers it");
             }
@@ -320,7 +392,8 @@ mod tests {
         let found = image.topic_by_id(&topic).unwrap();
         for (name, code) in [("memory", Some(ErrorCode::KafkaStorageError)), ("disk", None)] {
             let storages = BTreeMap::from([(name.to_owned(), Arc::clone(&memory))]);
-            let replicas = ReplicaManager::new(node, Arc::clone(&clock), storages, Arc::default());
+            let replicas =
+                ReplicaManager::new(node, Arc::clone(&clock), storages, Arc::default(), mpsc::unbounded_channel().0);
             assert_eq!(replicas.partition(&image, &config, found, 0).await.err(), code, "the topic is stored on disk");
         }
     }

@@ -184,7 +184,8 @@ async fn maintenance(broker: Arc<Broker>, stop: CancellationToken) {
             if index % PARTITIONS_PER_TURN == 0 {
                 tokio::task::yield_now().await;
             }
-            if let Err(error) = partition.log.maintain() {
+            let ingress = partition.opened_ingress().map_or(Ok(()), |ingress| ingress.log.maintain());
+            if let Err(error) = partition.log.maintain().and(ingress) {
                 let (topic, number) = (&partition.topic.name, partition.tp.partition);
                 tracing::debug!(%topic, partition = number, %error, "no checkpoint now; trying again later");
             }

@@ -18,6 +18,7 @@ use watershed_storage::{FlushMode, LogStorage};
 
 use crate::metrics::TopicMetrics;
 use crate::partition::Partition;
+use crate::routing::{Ingress, Routing};
 
 /// What a topic's settings are resolved with.
 #[derive(Clone, Copy)]
@@ -35,19 +36,31 @@ pub(crate) struct TopicEntry {
     config: ArcSwap<LogConfig>,
     /// The plugins; `None` where there are none, which is what most topics pay for.
     bindings: ArcSwapOption<TopicBindings>,
+    /// How records enter, where the broker takes them to their partitions, or did.
+    pub(crate) routing: Routing,
     partitions: RwLock<HashMap<i32, Arc<OnceCell<Arc<Partition>>>>>,
 }
 
 impl TopicEntry {
-    pub(crate) fn new(topic: &Topic, storage: Arc<dyn LogStorage>, settings: Settings<'_>) -> Self {
+    /// A topic of which no partition is open. `ingresses` are the partitions whose ingress logs were found at start.
+    pub(crate) fn new(
+        topic: &Topic,
+        storage: Arc<dyn LogStorage>,
+        settings: Settings<'_>,
+        ingresses: Vec<i32>,
+    ) -> Self {
         let config = topic_config(topic, settings.broker);
+        let bindings = bindings(topic.name(), &config, settings.plugins);
+        let routing = Routing::new(is_routed(bindings.as_deref()), ingresses);
+        routing.set_backlog_max(config.plugins.partitioner_backlog_bytes);
         Self {
+            routing,
             id: topic.id(),
             name: Arc::clone(topic.name()),
             metrics: TopicMetrics::new(topic.name()),
             storage,
             config: ArcSwap::from_pointee(log_config(&config, settings.broker)),
-            bindings: ArcSwapOption::new(bindings(topic.name(), &config, settings.plugins)),
+            bindings: ArcSwapOption::new(bindings),
             partitions: RwLock::default(),
         }
     }
@@ -58,9 +71,18 @@ impl TopicEntry {
         let new = log_config(&config, settings.broker);
         for partition in self.open_partitions() {
             partition.log.configure(new.clone());
+            if let Some(ingress) = partition.opened_ingress() {
+                ingress.log.configure(Ingress::config(&new));
+            }
         }
         self.config.store(Arc::new(new));
+        self.routing.set_backlog_max(config.plugins.partitioner_backlog_bytes);
         self.bindings.store(bindings(topic.name(), &config, settings.plugins));
+    }
+
+    /// Whether the broker is to take the topic's records to their partitions.
+    pub(crate) fn is_routed(&self) -> bool {
+        is_routed(self.bindings.load().as_deref())
     }
 
     /// The topic's plugins, if it has any.
@@ -88,6 +110,10 @@ impl TopicEntry {
     pub(crate) fn open_partitions(&self) -> Vec<Arc<Partition>> {
         self.partitions.read().values().filter_map(|slot| slot.get().cloned()).collect()
     }
+}
+
+fn is_routed(bindings: Option<&TopicBindings>) -> bool {
+    bindings.is_some_and(|bindings| bindings.routed.is_some())
 }
 
 /// The backend of topics that do not choose one.
@@ -164,11 +190,19 @@ fn bindings(topic: &str, config: &TopicConfig, plugins: &PluginSet) -> Option<Ar
     };
     let one = |hook: HookKind, wanted: &Option<PluginBinding>| wanted.as_ref().and_then(|wanted| bind(hook, wanted));
     let wanted = &config.plugins;
-    let enforced = wanted.partitioner_mode == PartitionerMode::Enforce;
+    let partitioner = one(HookKind::Partitioner, &wanted.partitioner);
+    let (enforced, routed) = match wanted.partitioner_mode {
+        PartitionerMode::Client => (None, None),
+        PartitionerMode::Enforce => (partitioner, None),
+        // In shadow the client's choice stands, and what would be moved is counted.
+        PartitionerMode::Broker if partitioner.as_ref().is_some_and(Binding::is_shadow) => (partitioner, None),
+        PartitionerMode::Broker => (None, partitioner),
+    };
     let bindings = TopicBindings {
         interceptors: wanted.interceptors.iter().filter_map(|wanted| bind(HookKind::Interceptor, wanted)).collect(),
         ordering_key: one(HookKind::OrderingKey, &wanted.ordering_key),
-        enforced: one(HookKind::Partitioner, &wanted.partitioner).filter(|_| enforced),
+        enforced,
+        routed,
         enforce_grace: Duration::from_millis(wanted.enforce_grace_ms),
         fetch_filter: one(HookKind::FetchFilter, &wanted.fetch_filter),
         retention: one(HookKind::Retention, &wanted.retention_policy),

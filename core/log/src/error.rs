@@ -104,6 +104,9 @@ pub enum LogError {
         /// The newest epoch in the log.
         current: LeaderEpoch,
     },
+    /// What clients send goes elsewhere, or nowhere for a moment ([`crate::UnifiedLog::refuse_clients`]).
+    #[error("the partition changes how records enter it; send again")]
+    Diverted,
     /// A setting of the topic forbids the call.
     #[error("{0}")]
     Policy(&'static str),

@@ -5,15 +5,18 @@
 //! ([`watershed_storage::PartitionLog`]); requests, replicas and error codes are the broker's.
 //!
 //! Start at [`validate`](validate()), which judges a producer's bytes outside any lock, and
-//! [`UnifiedLog::append_as_leader`], which numbers them. [`Marks`] is where acks and parked fetches wait.
+//! [`UnifiedLog::append_as_leader`], which numbers them. [`Marks`] is where acks and parked fetches wait. [`ingress`] and
+//! [`routed`] are for topics whose records the broker itself takes to their partitions.
 //!
 //! Absent: no Kafka error code, no I/O of its own, no clock but the one passed in.
 
 mod config;
 mod epochs;
 mod error;
+pub mod ingress;
 mod marks;
 mod producers;
+pub mod routed;
 mod unified;
 mod validate;
 

@@ -78,6 +78,21 @@ impl LeaderEpoch {
 impl ProducerId {
     /// "No producer id": the batch is not idempotent.
     pub const NONE: Self = Self(-1);
+
+    /// The first of the ids under which brokers copy records from one log to another; no client is ever given one.
+    pub const ROUTED: Self = Self(1 << 62);
+
+    /// The id under which records that entered through a partition are copied to where they belong.
+    #[must_use]
+    pub const fn routed(partition: i32) -> Self {
+        Self(Self::ROUTED.0 | partition as u32 as i64)
+    }
+
+    /// Whether this is one of the ids from [`ProducerId::ROUTED`] on.
+    #[must_use]
+    pub const fn is_routed(self) -> bool {
+        self.0 >= Self::ROUTED.0
+    }
 }
 
 impl ProducerEpoch {
@@ -168,6 +183,27 @@ pub struct TopicIdPartition {
     pub topic: TopicId,
     /// The partition's number, from 0.
     pub partition: i32,
+}
+
+impl TopicIdPartition {
+    /// Added to a partition's number, it is the number of its ingress log: the log that keeps what was produced to the partition
+    /// until it has been copied to where it belongs. No topic has so many partitions.
+    pub const INGRESS: i32 = 1 << 30;
+
+    /// The ingress log of this partition.
+    #[must_use]
+    pub const fn ingress(self) -> Self {
+        Self { topic: self.topic, partition: self.partition | Self::INGRESS }
+    }
+
+    /// The partition whose ingress log this is; `None` for a partition.
+    #[must_use]
+    pub const fn ingress_of(self) -> Option<Self> {
+        if self.partition < Self::INGRESS {
+            return None;
+        }
+        Some(Self { topic: self.topic, partition: self.partition ^ Self::INGRESS })
+    }
 }
 
 impl fmt::Display for TopicIdPartition {

@@ -129,10 +129,12 @@ pub fn wrong_hook(hook: &Hook) -> Failure {
 pub struct TopicBindings {
     /// What records pass before they enter, in this order.
     pub interceptors: Vec<Binding>,
-    /// What defines their order; asked only where a partitioner is enforced.
+    /// What defines their order; asked only where a partitioner holds.
     pub ordering_key: Option<Binding>,
     /// The partitioner that is enforced.
     pub enforced: Option<Binding>,
+    /// The partitioner that says where the broker takes records; then none is enforced.
+    pub routed: Option<Binding>,
     /// How long after partitions were added records are accepted where they belonged before.
     pub enforce_grace: Duration,
     /// What records pass before a consumer gets them.
@@ -151,12 +153,17 @@ impl TopicBindings {
     /// Whether produced records are looked at.
     #[must_use]
     pub fn has_admission(&self) -> bool {
-        !self.interceptors.is_empty() || self.enforced.is_some()
+        !self.interceptors.is_empty() || self.partitioner().is_some()
+    }
+
+    /// The partitioner that is asked.
+    pub(crate) fn partitioner(&self) -> Option<&Binding> {
+        self.enforced.as_ref().or(self.routed.as_ref())
     }
 
     fn of_admission(&self) -> impl Iterator<Item = &Binding> {
-        let ordering_key = self.ordering_key.iter().filter(|_| self.enforced.is_some());
-        self.interceptors.iter().chain(ordering_key).chain(&self.enforced)
+        let ordering_key = self.ordering_key.iter().filter(|_| self.partitioner().is_some());
+        self.interceptors.iter().chain(ordering_key).chain(self.partitioner())
     }
 
     /// Which columns are read of produced records.

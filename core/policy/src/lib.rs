@@ -27,6 +27,6 @@ pub use breaker::BreakerSettings;
 pub use fetch::{Reader, Revealed, reveal};
 pub use metrics::describe as describe_metrics;
 pub use plugin::{CallError, OnError, Origin, Plugin, PluginParts, PluginStatus};
-pub use produce::{Admission, DeadLetter, Enforced, Entry, Refusal, admit};
+pub use produce::{Admission, DeadLetter, Entry, Refusal, Spread, admit};
 pub use rewrite::RewriteError;
 pub use set::{PluginSet, guarded_assignor};

@@ -39,13 +39,13 @@ pub struct Entry<'a> {
     pub body: &'a Bytes,
     /// The level to compress with, where it has to be compressed anew.
     pub level: Level,
-    /// The topic's partitions, for a partitioner that is enforced.
-    pub enforced: Enforced,
+    /// The topic's partitions, for a partitioner that holds.
+    pub spread: Spread,
 }
 
-/// What a partitioner that is enforced goes by.
+/// The partitions that a partitioner chooses from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Enforced {
+pub struct Spread {
     /// How many partitions the topic has.
     pub partitions: NonZeroU32,
     /// How many it had a short while ago, which clients may still go by.
@@ -74,6 +74,8 @@ pub struct Admission {
     pub rewritten: Option<(BatchHeader, Bytes)>,
     /// What goes elsewhere, to be stored before the batch is acknowledged.
     pub dead_letters: Vec<DeadLetter>,
+    /// Where the topic is routed: the partition of each record that enters, in order.
+    pub plan: Vec<u32>,
 }
 
 /// A batch that may not enter.
@@ -106,7 +108,8 @@ impl From<RecordError> for Refusal {
 /// # Errors
 /// [`Refusal`]: why nothing of it may enter.
 pub fn admit(bindings: &TopicBindings, entry: &Entry<'_>) -> Result<Admission, Refusal> {
-    let mut walk = Walk { bindings, entry, fates: Vec::new(), rejected: Vec::new(), rejected_total: 0 };
+    let (fates, rejected, plan) = (Vec::new(), Vec::new(), Vec::new());
+    let mut walk = Walk { bindings, entry, fates, rejected, rejected_total: 0, plan };
     slices(entry.header, entry.body, bindings.admission_reads(), |first, columns| walk.slice(first, columns))?;
     walk.finish()
 }
@@ -118,6 +121,8 @@ struct Walk<'a> {
     fates: Vec<(i32, Fate)>,
     rejected: Vec<(i32, String)>,
     rejected_total: usize,
+    /// The partitions of the records that enter, where the broker takes them there.
+    plan: Vec<u32>,
 }
 
 /// The records of a slice that are still on their way.
@@ -142,12 +147,16 @@ impl Walk<'_> {
             }
             self.intercept(interceptor, &mut slice, columns)?;
         }
-        if let Some(partitioner) = &self.bindings.enforced
+        if let Some(partitioner) = self.bindings.partitioner()
             && !slice.indexes.is_empty()
         {
             let current = slice.picked.as_mut().unwrap_or(columns);
             self.order_by(&slice.indexes, current)?;
-            self.enforce(partitioner, &slice.indexes, current)?;
+            if self.bindings.routed.is_some() {
+                self.route(partitioner, &slice.indexes, current)?;
+            } else {
+                self.enforce(partitioner, &slice.indexes, current)?;
+            }
         }
         let changed = slice.indexes.iter().zip(slice.changed);
         self.fates.extend(changed.filter_map(|(index, new)| new.map(|new| (*index, Fate::Changed(new)))));
@@ -276,11 +285,27 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Plans where records are taken to.
+    fn route(&mut self, binding: &Binding, indexes: &[i32], columns: &Columns) -> Result<(), Refusal> {
+        let chosen = self.entry.partition;
+        let choices = self.choices(binding, indexes, columns, self.entry.spread.partitions)?;
+        let planned = self.plan.len();
+        self.plan.extend(choices.into_iter().map(|choice| match choice {
+            Choice::Partition(belongs) => belongs,
+            Choice::ClientStands => chosen,
+        }));
+        // A partitioner without an answer, whose `on_error` is open, leaves the client's choice.
+        self.plan.resize(planned + indexes.len(), chosen);
+        let moved = self.plan[planned..].iter().filter(|belongs| **belongs != chosen).count();
+        binding.count_verdicts("moved", moved);
+        Ok(())
+    }
+
     /// Compares where records are with where they belong.
     fn enforce(&mut self, binding: &Binding, indexes: &[i32], columns: &Columns) -> Result<(), Refusal> {
         let entry = self.entry;
-        let mut wrong = self.misplaced(binding, indexes, columns, entry.enforced.partitions)?;
-        if let (false, Some(before)) = (wrong.is_empty(), entry.enforced.partitions_before) {
+        let mut wrong = self.misplaced(binding, indexes, columns, entry.spread.partitions)?;
+        if let (false, Some(before)) = (wrong.is_empty(), entry.spread.partitions_before) {
             let by_old_count = self.misplaced(binding, indexes, columns, before)?;
             wrong.retain(|(i, _)| by_old_count.iter().any(|(old, _)| old == i));
         }
@@ -305,6 +330,22 @@ impl Walk<'_> {
         columns: &Columns,
         partitions: NonZeroU32,
     ) -> Result<Vec<(usize, u32)>, Refusal> {
+        let choices = self.choices(binding, indexes, columns, partitions)?;
+        let wrong = choices.into_iter().enumerate().filter_map(|(i, choice)| match choice {
+            Choice::Partition(belongs) if belongs != self.entry.partition => Some((i, belongs)),
+            Choice::Partition(_) | Choice::ClientStands => None,
+        });
+        Ok(wrong.collect())
+    }
+
+    /// What the partitioner says of a slice; nothing where it has no answer and none is needed.
+    fn choices(
+        &self,
+        binding: &Binding,
+        indexes: &[i32],
+        columns: &Columns,
+        partitions: NonZeroU32,
+    ) -> Result<Vec<Choice>, Refusal> {
         let batch = batch(self.entry, indexes.first().copied(), columns, binding);
         let asked = binding.ask(&self.entry.client, batch.len(), |hook| match hook {
             Hook::Partitioner(partitioner) => {
@@ -313,12 +354,7 @@ impl Walk<'_> {
             }
             other => Err(wrong_hook(other)),
         });
-        let choices = asked.map_err(|error| self.poisoned(binding, error))?.unwrap_or_default();
-        let wrong = choices.into_iter().enumerate().filter_map(|(i, choice)| match choice {
-            Choice::Partition(belongs) if belongs != self.entry.partition => Some((i, belongs)),
-            Choice::Partition(_) | Choice::ClientStands => None,
-        });
-        Ok(wrong.collect())
+        Ok(asked.map_err(|error| self.poisoned(binding, error))?.unwrap_or_default())
     }
 
     fn finish(mut self) -> Result<Admission, Refusal> {
@@ -327,7 +363,7 @@ impl Walk<'_> {
             return Err(Refusal::Records { records: self.rejected, total: self.rejected_total });
         }
         if self.fates.is_empty() {
-            return Ok(Admission::default());
+            return Ok(Admission { plan: self.plan, ..Admission::default() });
         }
         self.fates.sort_unstable_by_key(|(index, _)| *index);
         let Entry { header, body, level, .. } = *self.entry;
@@ -335,7 +371,7 @@ impl Walk<'_> {
         let rewritten = rewrite(header, body, level, DECOMPRESSED_BATCH_BYTES_MAX, &self.fates, |record, fate| {
             dead_letters.extend(dead_letter(self.entry, record, fate));
         })?;
-        Ok(Admission { rewritten: Some(rewritten), dead_letters })
+        Ok(Admission { rewritten: Some(rewritten), dead_letters, plan: self.plan })
     }
 }
 

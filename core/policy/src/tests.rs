@@ -13,7 +13,7 @@ use watershed_model::record::{BatchBuilder, Compression, NewRecord, ProducerSequ
 use watershed_model::{ManualClock, ProducerEpoch, ProducerId, Timestamp};
 
 use crate::{
-    Binding, BindingState, BreakerSettings, Enforced, Entry, OnError, Origin, Plugin, PluginParts, Refusal,
+    Binding, BindingState, BreakerSettings, Entry, OnError, Origin, Plugin, PluginParts, Refusal, Spread,
     TopicBindings, admit,
 };
 
@@ -139,7 +139,7 @@ proptest! {
             header: &header,
             body: &body,
             level: None,
-            enforced: Enforced { partitions: one, partitions_before: None },
+            spread: Spread { partitions: one, partitions_before: None },
         };
         let admitted = admit(&bindings(interceptors), &entry);
         let Some((kept, dead)) = model(&values, interceptors) else {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
-use watershed_log::{AppendTicket, Appended, LogError, Origin, validate};
+use watershed_log::{AppendTicket, Appended, LogError, Origin, ValidatedBatch, validate};
 use watershed_metadata::MetadataImage;
 use watershed_model::record::BatchHeader;
 use watershed_model::{Piece, TopicId};
@@ -27,6 +27,7 @@ use crate::connection::Close;
 use crate::errors::{log_code, storage_code};
 use crate::metrics::count_error;
 use crate::partition::Partition;
+use crate::routing::Door;
 
 /// The first version that names topics by id.
 const IDS_SINCE: i16 = 13;
@@ -288,6 +289,15 @@ impl From<LogError> for Failure {
     }
 }
 
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Log(error) => Self::Log(error),
+            Refused::Later(message) => Self::Later(message),
+        }
+    }
+}
+
 async fn find(
     broker: &Arc<Broker>,
     image: &Arc<MetadataImage>,
@@ -315,24 +325,77 @@ async fn append_to(
 ) -> Result<Placed, Failure> {
     let config = partition.topic.config();
     let origin = Origin::Client { produce_version: version };
-    let mut batch = validate(records.unwrap_or_default(), &config, origin, broker.clock().now())?;
-    if let Some(bindings) = partition.topic.bindings().filter(|bindings| bindings.has_admission()) {
-        match pass(broker, image, partition, client, bindings, batch).await {
-            Ok(Passed::Batch(passed)) => batch = passed,
-            Ok(Passed::Duplicate(appended)) => return Ok(placed(partition, appended)),
-            Err(Refused::Log(error)) => return Err(error.into()),
-            Err(Refused::Later(message)) => return Err(Failure::Later(message)),
+    let batch = validate(records.unwrap_or_default(), &config, origin, broker.clock().now())?;
+    let bindings = partition.topic.bindings();
+    let door = match Door::find(broker, partition, bindings.as_deref()).await {
+        Ok(door) => door,
+        Err(why) => {
+            partition.held.check(&batch.header)?;
+            partition.held.hold(&batch.header);
+            return Err(Failure::Later(why));
+        }
+    };
+    let client_header = batch.header;
+    let appended = match bindings.filter(|bindings| bindings.has_admission()) {
+        Some(bindings) => match pass(broker, image, partition, client, &door, bindings, batch).await? {
+            Passed::Batch(passed, plan) => enter(broker, partition, &door, passed, &plan).await,
+            Passed::Duplicate(appended) => Ok(appended),
+        },
+        None => match look_before(partition, &door, &client_header, origin)? {
+            Some(appended) => Ok(appended),
+            None => enter(broker, partition, &door, batch, &[]).await,
+        },
+    };
+    match appended {
+        Ok(appended) => {
+            partition.held.release(&client_header);
+            Ok(placed(partition, appended))
+        }
+        Err(failure) => {
+            if let Failure::Log(LogError::Diverted) = failure {
+                partition.held.hold(&client_header);
+            }
+            Err(failure)
         }
     }
+}
+
+/// What has to be asked before a batch that passes no plugin is appended: where producers are held back or the partition has two
+/// logs, which is rare, whether it is there already.
+fn look_before(
+    partition: &Partition,
+    door: &Door,
+    header: &BatchHeader,
+    origin: Origin,
+) -> Result<Option<Appended>, LogError> {
+    if !door.has_two_logs() && !partition.held.any() {
+        return Ok(None);
+    }
+    let found = door.find_duplicate(header, origin)?;
+    if found.is_none() {
+        partition.held.check(header)?;
+    }
+    Ok(found)
+}
+
+async fn enter(
+    broker: &Broker,
+    partition: &Partition,
+    door: &Door,
+    batch: ValidatedBatch,
+    plan: &[u32],
+) -> Result<Appended, Failure> {
     let (bytes, count) = (u64::from(batch.header.total_bytes), batch.header.record_count);
-    let offsets = i64::from(batch.header.last_offset_delta) + 1;
-    partition.reserve(broker, offsets).await.map_err(Failure::Code)?;
-    let appended = partition.log.append_as_leader(batch, partition.leader_epoch())?;
+    if !door.is_ingress() {
+        let offsets = i64::from(batch.header.last_offset_delta) + 1;
+        partition.reserve(broker, offsets).await.map_err(Failure::Code)?;
+    }
+    let appended = door.append(batch, plan)?;
     if !appended.duplicate {
         partition.topic.metrics.bytes_in.increment(bytes);
         partition.topic.metrics.records_in.increment(u64::try_from(count).unwrap_or(0));
     }
-    Ok(placed(partition, appended))
+    Ok(appended)
 }
 
 fn placed(partition: &Partition, appended: Appended) -> Placed {

@@ -1,6 +1,7 @@
 //! Plugins on the paths of produce and fetch. The plugins here are native; what the hosts of sandboxed ones add is tested there.
 
 mod natives;
+mod routed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -374,7 +375,8 @@ async fn only_plugins_that_are_there_can_be_bound() {
         (&[("watershed.interceptors", "obedient:sometimes")], "with :on, :shadow or :off"),
         (&[("watershed.fetch.filter", "obedient")], "loaded are: mask"),
         (&[("watershed.partitioner.mode", "enforce")], "enforce needs a partitioner"),
-        (&[("watershed.partitioner.mode", "broker")], "it must be one of client, enforce"),
+        (&[("watershed.partitioner.mode", "broker")], "broker needs a partitioner"),
+        (&[("watershed.partitioner.mode", "both")], "it must be one of client, enforce, broker"),
         (
             &[("watershed.ordering.key", "first-byte"), ("cleanup.policy", "compact")],
             "reads values, and a tombstone of a compacted topic has none",

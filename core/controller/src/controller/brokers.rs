@@ -35,7 +35,8 @@ impl Controller {
         let reply = check_epoch(image, broker, broker_epoch).and_then(|()| {
             let first = image.next_producer_id();
             let next = first.0.checked_add(i64::from(PRODUCER_IDS_PER_BLOCK));
-            let next = next.map(ProducerId).ok_or(ControllerError::Exhausted("Producer ids"))?;
+            let next = next.map(ProducerId).filter(|next| *next <= ProducerId::ROUTED);
+            let next = next.ok_or(ControllerError::Exhausted("Producer ids"))?;
             work.emit(MetadataRecord::ProducerIdsAllocated { broker, next });
             Ok(ProducerIdBlock { first, len: PRODUCER_IDS_PER_BLOCK })
         });

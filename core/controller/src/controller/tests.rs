@@ -385,7 +385,8 @@ fn producer_ids_and_offsets_are_given_out_once() {
     assert_eq!(told(&stale), "StaleBrokerEpoch: Broker 1 asks with epoch 0, its registration has epoch 1.");
     let unknown = world.controller.allocate_producer_ids(&world.image, BrokerId(2), 1).reply;
     assert_eq!(unknown, Err(ControllerError::UnknownBroker(BrokerId(2))));
-    let last = MetadataRecord::ProducerIdsAllocated { broker: BrokerId(1), next: ProducerId(i64::MAX - 999) };
+    let last =
+        MetadataRecord::ProducerIdsAllocated { broker: BrokerId(1), next: ProducerId(ProducerId::ROUTED.0 - 999) };
     let full = world.image.apply_batch(&[last]).unwrap().0;
     assert_eq!(
         world.controller.allocate_producer_ids(&full, BrokerId(1), 1).reply,

@@ -5,6 +5,7 @@ use watershed_model::record::BatchHeader;
 use watershed_model::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
 use super::ActiveProducer;
+use crate::routed;
 
 /// A batch that was appended, as far as its producer may ask again for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,18 @@ impl Entry {
         self.active_at = now;
     }
 
+    /// Goes on behind a batch that was appended to another log. No offset here is its: who asks for it again finds it there.
+    pub(super) fn adopt(&mut self, epoch: ProducerEpoch, last_sequence: i32, now: Timestamp) {
+        self.enter_epoch(epoch);
+        self.push(BatchMeta { last_sequence, last_offset: Offset(-1), offset_delta: 0, timestamp: Timestamp::NONE });
+        self.active_at = now;
+    }
+
+    /// How many of the remembered batches were appended here.
+    pub(super) fn own_batches(&self) -> usize {
+        self.batches().filter(|batch| batch.last_offset >= Offset::ZERO).count()
+    }
+
     /// Ends the open transaction and gives its first offset.
     pub(super) fn end_transaction(
         &mut self,
@@ -118,6 +131,14 @@ impl Entry {
             meta.base_sequence() == header.base_sequence && meta.last_sequence == header.last_sequence()
         };
         self.batches().find(same).copied()
+    }
+
+    /// The newest batch that was copied from the same ingress log, if this one is not newer ([`crate::routed`]).
+    pub(super) fn routed_before(&self, header: &BatchHeader) -> Option<BatchMeta> {
+        let newest = self.last_batch()?;
+        let known = (self.epoch, newest.last_sequence);
+        let is_newer = routed::is_newer((header.producer_epoch, header.last_sequence()), known);
+        (!is_newer).then_some(*newest)
     }
 
     /// What follows the last batch: 0 after a marker, and after 2^31-1.

@@ -14,7 +14,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
-use watershed_model::limits::PRODUCERS_PER_PARTITION_MAX;
+use watershed_model::limits::{PRODUCER_BATCHES_REMEMBERED, PRODUCERS_PER_PARTITION_MAX};
 use watershed_model::record::{BatchHeader, RecordBatch, RecordError};
 use watershed_model::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
@@ -94,6 +94,12 @@ impl ProducerStates {
             };
         }
         let entry = self.producers.get(&header.producer_id);
+        if origin == Origin::Router {
+            return Ok(match entry.and_then(|entry| entry.routed_before(header)) {
+                Some(newest) => Admission::Duplicate(newest),
+                None => Admission::Append,
+            });
+        }
         let is_client = matches!(origin, Origin::Client { .. });
         if is_client && let Some(meta) = entry.and_then(|e| e.duplicate_of(header)) {
             return Ok(Admission::Duplicate(meta));
@@ -125,7 +131,7 @@ impl ProducerStates {
         if !header.has_producer_id() || header.is_control() {
             return;
         }
-        let entry = self.entry(header);
+        let entry = self.entry(header.producer_id, header.producer_epoch);
         entry.add(header, base, now);
         if header.is_transactional() && entry.transaction_start.is_none() {
             entry.transaction_start = Some(base);
@@ -157,9 +163,9 @@ impl ProducerStates {
 
     /// The producer's entry, made if need be. Producer ids cost a client nothing, so their number is bounded: where it is
     /// reached, a sixteenth goes at once, those that have been idle for longest.
-    fn entry(&mut self, header: &BatchHeader) -> &mut Entry {
-        if self.producers.len() >= PRODUCERS_PER_PARTITION_MAX && !self.producers.contains_key(&header.producer_id) {
-            let idle = self.producers.iter().filter(|(_, e)| e.transaction_start.is_none());
+    fn entry(&mut self, id: ProducerId, epoch: ProducerEpoch) -> &mut Entry {
+        if self.producers.len() >= PRODUCERS_PER_PARTITION_MAX && !self.producers.contains_key(&id) {
+            let idle = self.producers.iter().filter(|(id, e)| e.transaction_start.is_none() && !id.is_routed());
             let mut idle: Vec<_> = idle.map(|(id, e)| (e.active_at, *id)).collect();
             let many = (PRODUCERS_PER_PARTITION_MAX / 16).min(idle.len());
             if many < idle.len() {
@@ -169,11 +175,11 @@ impl ProducerStates {
                 self.producers.remove(id);
             }
         }
-        self.producers.entry(header.producer_id).or_insert_with(|| Entry::new(header.producer_epoch))
+        self.producers.entry(id).or_insert_with(|| Entry::new(epoch))
     }
 
     fn ended(&mut self, header: &BatchHeader, coordinator_epoch: i32, now: Timestamp) {
-        let entry = self.entry(header);
+        let entry = self.entry(header.producer_id, header.producer_epoch);
         let started = entry.end_transaction(header, coordinator_epoch, now);
         if let Some(first) = started {
             self.open.remove(&first);
@@ -201,11 +207,43 @@ impl ProducerStates {
         self.ended.retain(|_, marker| *marker >= offset);
     }
 
-    /// Forgets producers that have no open transaction and have written nothing for `idle_ms` milliseconds.
+    /// Forgets producers that have no open transaction and have written nothing for `idle_ms` milliseconds. What says how far
+    /// records were copied from an ingress log is kept: there is one a partition, and it is never too old to count.
     pub fn expire(&mut self, now: Timestamp, idle_ms: i64) -> usize {
         let before = self.producers.len();
-        self.producers.retain(|_, e| e.transaction_start.is_some() || now.0.saturating_sub(e.active_at.0) < idle_ms);
+        self.producers.retain(|id, e| {
+            let idle = now.0.saturating_sub(e.active_at.0) >= idle_ms;
+            id.is_routed() || e.transaction_start.is_some() || !idle
+        });
         before - self.producers.len()
+    }
+
+    /// The last batch of a producer: its epoch and its last sequence number; `None` where nothing is known.
+    #[must_use]
+    pub fn last_of(&self, id: ProducerId) -> Option<(ProducerEpoch, i32)> {
+        let entry = self.producers.get(&id)?;
+        entry.last_batch().map(|batch| (entry.epoch, batch.last_sequence))
+    }
+
+    /// The batch as it was appended before, if it is remembered.
+    #[must_use]
+    pub fn remembered(&self, header: &BatchHeader) -> Option<BatchMeta> {
+        self.producers.get(&header.producer_id)?.duplicate_of(header)
+    }
+
+    /// Whether all the batches that the producer may ask for again are here, in the epoch of this one.
+    #[must_use]
+    pub fn remembers_enough(&self, header: &BatchHeader) -> bool {
+        let Some(entry) = self.producers.get(&header.producer_id) else { return false };
+        entry.epoch == header.producer_epoch && entry.own_batches() == PRODUCER_BATCHES_REMEMBERED
+    }
+
+    /// Takes note of what a producer appended last to another log that it wrote to before: its sequence goes on behind that.
+    pub fn adopt(&mut self, id: ProducerId, (epoch, last_sequence): (ProducerEpoch, i32), now: Timestamp) {
+        if last_sequence < 0 || self.last_of(id).is_some_and(|known| !is_newer((epoch, last_sequence), known)) {
+            return;
+        }
+        self.entry(id, epoch).adopt(epoch, last_sequence, now);
     }
 
     /// Forgets everything.
@@ -231,6 +269,12 @@ impl ProducerStates {
         }
         self.producers.insert(id, entry);
     }
+}
+
+/// Whether a producer came to this batch after the other. Sequence numbers go round, so the shorter way counts.
+fn is_newer((epoch, sequence): (ProducerEpoch, i32), (known, last): (ProducerEpoch, i32)) -> bool {
+    let ahead = (i64::from(sequence) - i64::from(last)) & i64::from(i32::MAX);
+    epoch > known || (epoch == known && (1..1 << 30).contains(&ahead))
 }
 
 fn txn_state(header: &BatchHeader, reason: &'static str) -> LogError {

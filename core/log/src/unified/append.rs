@@ -92,7 +92,8 @@ impl UnifiedLog {
     ///
     /// # Errors
     /// [`LogError::InvalidProducerEpoch`], [`LogError::OutOfOrderSequence`], [`LogError::InvalidTxnState`],
-    /// [`LogError::StaleLeaderEpoch`], [`LogError::Storage`]. Nothing is remembered of a batch that was refused.
+    /// [`LogError::StaleLeaderEpoch`], [`LogError::Diverted`], [`LogError::Storage`]. Nothing is remembered of a batch that was
+    /// refused.
     pub fn append_as_leader(self: &Arc<Self>, batch: ValidatedBatch, epoch: LeaderEpoch) -> Result<Appended, LogError> {
         self.append_guarded(batch, epoch, TransactionGuard::default())
     }
@@ -110,7 +111,7 @@ impl UnifiedLog {
         let config = self.config.load();
         let now = self.context.clock.now();
         let mut state = self.state.lock();
-        self.check_open(&state, epoch)?;
+        self.check_open(&state, batch.origin, epoch)?;
         if let Admission::Duplicate(original) = state.producers.check(&batch.header, batch.origin, guard)? {
             drop(state);
             return Ok(self.duplicate(original));
@@ -160,7 +161,7 @@ impl UnifiedLog {
         epoch: LeaderEpoch,
     ) -> Result<Option<Appended>, LogError> {
         let state = self.state.lock();
-        self.check_open(&state, epoch)?;
+        self.check_open(&state, origin, epoch)?;
         let admission = state.producers.check(header, origin, TransactionGuard::default())?;
         drop(state);
         Ok(match admission {
@@ -169,9 +170,12 @@ impl UnifiedLog {
         })
     }
 
-    fn check_open(&self, state: &State, epoch: LeaderEpoch) -> Result<(), LogError> {
+    fn check_open(&self, state: &State, origin: Origin, epoch: LeaderEpoch) -> Result<(), LogError> {
         if state.cutting {
             return Err(StorageError::Gone.into());
+        }
+        if state.clients_refused && matches!(origin, Origin::Client { .. }) {
+            return Err(LogError::Diverted);
         }
         match state.epochs.latest() {
             Some(latest) if latest.epoch > epoch => {
@@ -182,7 +186,7 @@ impl UnifiedLog {
     }
 
     /// "It is there already" is an answer only once the original's own promise holds.
-    fn duplicate(&self, original: BatchMeta) -> Appended {
+    pub(super) fn duplicate(&self, original: BatchMeta) -> Appended {
         let passed = if self.promised() > original.last_offset {
             Waiting::Ripe
         } else {

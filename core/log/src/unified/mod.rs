@@ -4,6 +4,7 @@
 //! - `append.rs`: numbering batches under one short lock, rolling, checkpoints, promises.
 //! - `read.rs`: reading; `offsets.rs`: ListOffsets and OffsetForLeaderEpoch.
 //! - `retention.rs`: deleting by time, size and request; truncation.
+//! - `routing.rs`: what topics need whose records are taken to their partitions by the broker.
 //!
 //! Invariants: producer state, epochs and end offset change only after the backend has accepted the append; the state lock
 //! is never held across an await; marks move only forward except in a truncation.
@@ -13,6 +14,7 @@ mod offsets;
 mod open;
 mod read;
 mod retention;
+mod routing;
 #[cfg(test)]
 mod tests;
 
@@ -70,6 +72,8 @@ struct State {
     unsaved_since_ms: Option<u64>,
     /// A truncation or reset is under way; appends are refused.
     cutting: bool,
+    /// What clients send is refused: it enters elsewhere.
+    clients_refused: bool,
 }
 
 /// The segment that appends go to.

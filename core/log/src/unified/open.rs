@@ -60,6 +60,7 @@ impl UnifiedLog {
             unsaved_bytes: 0,
             unsaved_since_ms: None,
             cutting: false,
+            clients_refused: false,
         };
         let log = Arc::new(Self {
             tp,

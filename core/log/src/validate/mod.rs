@@ -35,6 +35,8 @@ pub enum Origin {
     },
     /// One of the broker's own coordinators: may write without sequence numbers.
     Coordinator,
+    /// What copies records from an ingress log to where they belong ([`crate::routed`]).
+    Router,
 }
 
 /// A batch that may be appended: everything is decided but offset and leader epoch.
@@ -142,8 +144,11 @@ fn check_header(header: &BatchHeader, origin: Origin) -> Result<(), LogError> {
     if header.is_control() {
         return Err(LogError::invalid("control batches are written by the broker alone"));
     }
-    if matches!(origin, Origin::Coordinator) {
+    if !matches!(origin, Origin::Client { .. }) {
         return Ok(());
+    }
+    if header.producer_id.is_routed() {
+        return Err(LogError::invalid(format!("producer id {} is none that a client is given", header.producer_id)));
     }
     if header.has_producer_id() && header.base_sequence < 0 {
         return Err(LogError::invalid(format!(

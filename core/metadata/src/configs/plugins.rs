@@ -69,6 +69,8 @@ pub enum PartitionerMode {
     Client,
     /// Records in another partition than the partitioner says are refused.
     Enforce,
+    /// The broker takes records to the partition that the partitioner says.
+    Broker,
 }
 
 /// The plugins of a topic.
@@ -84,6 +86,8 @@ pub struct TopicPlugins {
     pub partitioner_mode: PartitionerMode,
     /// `watershed.enforce.grace.ms`.
     pub enforce_grace_ms: u64,
+    /// `watershed.partitioner.backlog.bytes`.
+    pub partitioner_backlog_bytes: u64,
     /// `watershed.fetch.filter`.
     pub fetch_filter: Option<PluginBinding>,
     /// `watershed.retention.policy`.
@@ -131,9 +135,12 @@ pub(super) fn check_together(broker: &BrokerConfig, config: &TopicConfig, errors
     let known = broker.parts().plugins.as_ref();
     let facts = |hook: &str, binding: &PluginBinding| known?.get(hook)?.get(&binding.name).cloned();
     let plugins = &config.plugins;
-    if plugins.partitioner_mode == PartitionerMode::Enforce {
+    if plugins.partitioner_mode != PartitionerMode::Client {
+        let mode = plugins.partitioner_mode;
         let problem = match &plugins.partitioner {
-            None => Some("enforce needs a partitioner".to_owned()),
+            None if mode == PartitionerMode::Enforce => Some("enforce needs a partitioner".to_owned()),
+            None => Some("broker needs a partitioner".to_owned()),
+            Some(_) if mode == PartitionerMode::Broker => None,
             Some(partitioner) => match facts(hook::PARTITIONER, partitioner) {
                 Some(PluginFacts { deterministic: false, .. }) => Some(format!(
                     "the partitioner {} does not answer by the record alone (deterministic), so it cannot be enforced",

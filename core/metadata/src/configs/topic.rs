@@ -9,7 +9,7 @@ use super::broker::{BrokerConfig, check_parts};
 use super::error::{ConfigError, nearest};
 use super::plugins::{self, PartitionerMode, PluginBinding, TopicPlugins};
 use super::topic_table::{
-    ENFORCE_GRACE_CONFIG, FETCH_FILTER_CONFIG, FLUSH_CONFIG, INTERCEPTORS_CONFIG, ORDERING_KEY_CONFIG,
+    BACKLOG_CONFIG, ENFORCE_GRACE_CONFIG, FETCH_FILTER_CONFIG, FLUSH_CONFIG, INTERCEPTORS_CONFIG, ORDERING_KEY_CONFIG,
     PARTITIONER_CONFIG, PARTITIONER_MODE_CONFIG, RETENTION_POLICY_CONFIG, STORAGE_CONFIG, topic_config_def,
     topic_config_defs,
 };
@@ -171,9 +171,11 @@ impl TopicConfig {
                 partitioner: read.plugin(PARTITIONER_CONFIG)?,
                 partitioner_mode: match read.text(PARTITIONER_MODE_CONFIG)?.as_str() {
                     "enforce" => PartitionerMode::Enforce,
+                    "broker" => PartitionerMode::Broker,
                     _ => PartitionerMode::Client,
                 },
                 enforce_grace_ms: read.time(ENFORCE_GRACE_CONFIG)?,
+                partitioner_backlog_bytes: read.time(BACKLOG_CONFIG)?,
                 fetch_filter: read.plugin(FETCH_FILTER_CONFIG)?,
                 retention_policy: read.plugin(RETENTION_POLICY_CONFIG)?,
             },

@@ -19,6 +19,8 @@ pub const PARTITIONER_CONFIG: &str = "watershed.partitioner";
 pub const PARTITIONER_MODE_CONFIG: &str = "watershed.partitioner.mode";
 /// How long clients may go by an old number of partitions.
 pub(super) const ENFORCE_GRACE_CONFIG: &str = "watershed.enforce.grace.ms";
+/// How much may wait to be taken to its partition.
+pub(super) const BACKLOG_CONFIG: &str = "watershed.partitioner.backlog.bytes";
 /// What records pass before a consumer gets them.
 pub const FETCH_FILTER_CONFIG: &str = "watershed.fetch.filter";
 /// What says how long records stay.
@@ -379,9 +381,11 @@ static TOPIC_CONFIGS: &[ConfigDef] = &[
         PARTITIONER_MODE_CONFIG,
         String,
         "client",
-        Rule::OneOf(&["client", "enforce"]),
+        Rule::OneOf(&["client", "enforce", "broker"]),
         "client: the partition that the client chose stands, and the partitioner is advice. enforce: a record in \
-         another partition than the partitioner says is refused (INVALID_RECORD); in shadow it is only counted.",
+         another partition than the partitioner says is refused (INVALID_RECORD); in shadow it is only counted. \
+         broker: whatever the client chose, the broker takes each record to the partition that the partitioner says; \
+         records are written twice and can be read some milliseconds after they were acknowledged.",
     )
     .ours(),
     ConfigDef::new(
@@ -391,6 +395,15 @@ static TOPIC_CONFIGS: &[ConfigDef] = &[
         Rule::AtLeast(0),
         "How long after partitions were added a record is accepted where it belonged before, in milliseconds: clients \
          learn of new partitions when they refresh their metadata.",
+    )
+    .ours(),
+    ConfigDef::new(
+        BACKLOG_CONFIG,
+        Long,
+        "67108864",
+        Rule::AtLeast(1_048_576),
+        "With watershed.partitioner.mode = broker: how many bytes that came in through one partition may wait to be \
+         taken to where they belong; above it clients are told to send again (NOT_ENOUGH_REPLICAS).",
     )
     .ours(),
     ConfigDef::new(

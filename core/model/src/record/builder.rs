@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::compress::{Level, compress};
-use super::{BatchHeader, Compression, HEADER_BYTES, NewRecord, RecordError, TimestampType};
+use super::{BatchHeader, Compression, HEADER_BYTES, NewRecord, Record, RecordError, TimestampType};
 use crate::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 /// Who produces a batch, for idempotence (KIP-98).
@@ -123,6 +123,20 @@ impl BatchBuilder {
 
     /// Adds a record behind the others.
     pub fn push(&mut self, timestamp: Timestamp, record: NewRecord<'_>) -> &mut Self {
+        let (timestamp_delta, offset_delta) = self.next(timestamp);
+        record.encode(&mut self.body, timestamp_delta, offset_delta);
+        self
+    }
+
+    /// Adds a record of another batch behind the others, as it is there but for its place and its timestamp.
+    pub fn push_copy(&mut self, timestamp: Timestamp, record: &Record<'_>) -> &mut Self {
+        let (timestamp_delta, offset_delta) = self.next(timestamp);
+        record.encode(&mut self.body, timestamp_delta, offset_delta);
+        self
+    }
+
+    /// Makes room for one more record; gives its deltas.
+    fn next(&mut self, timestamp: Timestamp) -> (i64, i32) {
         let header = &mut self.header;
         if header.record_count == 0 {
             header.base_timestamp = timestamp;
@@ -130,8 +144,7 @@ impl BatchBuilder {
         header.max_timestamp = header.max_timestamp.max(timestamp);
         header.last_offset_delta += 1;
         header.record_count += 1;
-        record.encode(&mut self.body, timestamp.0.wrapping_sub(header.base_timestamp.0), header.last_offset_delta);
-        self
+        (timestamp.0.wrapping_sub(header.base_timestamp.0), header.last_offset_delta)
     }
 
     /// The finished batch.

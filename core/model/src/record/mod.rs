@@ -22,5 +22,5 @@ pub use builder::{BatchBuilder, ProducerSequence};
 pub use compress::{Level, compress, decompress};
 pub use error::RecordError;
 pub use header::{BatchHeader, Compression, HEADER_BYTES, HeaderError, TimestampType};
-pub use single::{Headers, NewRecord, OwnedRecord, Record};
+pub use single::{Headers, NewRecord, OwnedRecord, Record, put_record};
 pub use stream::Records;

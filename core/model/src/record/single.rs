@@ -83,6 +83,26 @@ impl<'a> Record<'a> {
         }
         Ok(Self { attributes, timestamp_delta, offset_delta, key, value, headers: Headers { count, bytes } })
     }
+
+    /// Appends the record as another batch holds it, with that batch's deltas. The headers' bytes are copied as they are.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32) {
+        let body = 1
+            + varint::len(timestamp_delta)
+            + varint::len(i64::from(offset_delta))
+            + nullable_len(self.key)
+            + nullable_len(self.value)
+            + varint::len(self.headers.count as i64)
+            + self.headers.bytes.len();
+        out.reserve(body + varint::VARINT_BYTES_MAX);
+        varint::put(out, body as i64);
+        out.push(self.attributes as u8);
+        varint::put(out, timestamp_delta);
+        varint::put(out, i64::from(offset_delta));
+        put_nullable(out, self.key);
+        put_nullable(out, self.value);
+        varint::put(out, self.headers.count as i64);
+        out.extend_from_slice(self.headers.bytes);
+    }
 }
 
 /// What a producer puts in: the parts of a record, borrowed.
@@ -144,6 +164,20 @@ impl NewRecord<'_> {
             put_nullable(out, *value);
         }
     }
+}
+
+/// Appends a record without headers as the first of a batch, its value given in two parts.
+pub fn put_record(out: &mut Vec<u8>, key: &[u8], value: [&[u8]; 2]) {
+    let len = value[0].len() + value[1].len();
+    let body = 1 + 1 + 1 + nullable_len(Some(key)) + varint::len(len as i64) + len + 1;
+    out.reserve(body + varint::VARINT_BYTES_MAX);
+    varint::put(out, body as i64);
+    out.extend_from_slice(&[0, 0, 0]);
+    put_nullable(out, Some(key));
+    varint::put(out, len as i64);
+    out.extend_from_slice(value[0]);
+    out.extend_from_slice(value[1]);
+    out.push(0);
 }
 
 /// A record that owns its parts: what a consumer takes away.

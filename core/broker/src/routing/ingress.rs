@@ -1,0 +1,115 @@
+//! One partition's ingress log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use watershed_log::{
+    Appended, CleanupPolicy, CompressionPolicy, LogConfig, LogError, UnifiedLog, ValidatedBatch, ingress,
+};
+use watershed_model::{LeaderEpoch, Offset, TopicIdPartition};
+
+use crate::topic::TopicEntry;
+
+/// The size at which a segment of an ingress log is closed, in bytes. What was copied goes by whole segments.
+const SEGMENT_BYTES: u32 = 16 * 1024 * 1024;
+
+/// How long the files of its deleted segments stay: nobody else reads them.
+const DELETE_DELAY: Duration = Duration::from_secs(1);
+
+/// The ingress log of a partition.
+pub(crate) struct Ingress {
+    pub(crate) topic: Arc<TopicEntry>,
+    /// The partition that its records came in through.
+    pub(crate) partition: TopicIdPartition,
+    pub(crate) log: Arc<UnifiedLog>,
+    epoch: LeaderEpoch,
+    /// Entries below were there when it was opened; they do not count towards the backlog.
+    opened_at: Offset,
+    appended_bytes: AtomicU64,
+    copied_bytes: AtomicU64,
+    /// Everything below is durable where it belongs.
+    copied: watch::Sender<Offset>,
+}
+
+impl Ingress {
+    pub(crate) fn new(
+        topic: Arc<TopicEntry>,
+        partition: TopicIdPartition,
+        log: Arc<UnifiedLog>,
+        epoch: LeaderEpoch,
+    ) -> Self {
+        let (opened_at, start) = (log.end(), log.start());
+        Self {
+            topic,
+            partition,
+            log,
+            epoch,
+            opened_at,
+            appended_bytes: AtomicU64::new(0),
+            copied_bytes: AtomicU64::new(0),
+            copied: watch::Sender::new(start),
+        }
+    }
+
+    /// The settings of an ingress log whose topic has these.
+    pub(crate) fn config(topic: &LogConfig) -> LogConfig {
+        LogConfig {
+            segment_bytes: SEGMENT_BYTES,
+            // Its records have the clients' timestamps, which say nothing of when they came in.
+            segment_ms: i64::MAX,
+            segment_jitter_ms: 0,
+            retention_ms: None,
+            retention_bytes: None,
+            cleanup: CleanupPolicy { delete: true, compact: false },
+            compression: CompressionPolicy::Producer,
+            delete_delay: DELETE_DELAY,
+            ..topic.clone()
+        }
+    }
+
+    /// Bytes that have come in and are not all where they belong.
+    pub(crate) fn backlog_bytes(&self) -> u64 {
+        let copied = self.copied_bytes.load(Ordering::Acquire);
+        self.appended_bytes.load(Ordering::Acquire).saturating_sub(copied)
+    }
+
+    /// Appends a batch and its plan.
+    ///
+    /// # Errors
+    /// As [`UnifiedLog::append_as_leader`].
+    pub(crate) fn append(&self, batch: &ValidatedBatch, plan: &[u32]) -> Result<Appended, LogError> {
+        let entry = ingress::wrap(batch, plan)?;
+        let bytes = u64::from(entry.header.total_bytes);
+        let mut appended = self.log.append_as_leader(entry, self.epoch)?;
+        if !appended.duplicate {
+            self.appended_bytes.fetch_add(bytes, Ordering::AcqRel);
+            appended.log_append_time = batch.log_append_time;
+        }
+        Ok(appended)
+    }
+
+    /// Takes note that everything below `offset` is durable where it belongs; `bytes` are those of the entries that this is news of.
+    pub(super) fn copied(&self, offset: Offset, bytes: u64) {
+        self.copied_bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.copied.send_replace(offset);
+    }
+
+    /// Up to where everything is durable where it belongs.
+    pub(super) fn copied_to(&self) -> Offset {
+        *self.copied.borrow()
+    }
+
+    /// How many bytes an entry counts for in the backlog.
+    pub(super) fn weight(&self, base: Offset, bytes: u32) -> u64 {
+        if base < self.opened_at { 0 } else { u64::from(bytes) }
+    }
+
+    /// Resolves when everything that has come in is durable where it belongs. Clients must be refused meanwhile.
+    pub(super) async fn drained(&self) {
+        let end = self.log.end();
+        // The sender lives as long as we do.
+        let _ = self.copied.subscribe().wait_for(|copied| *copied >= end).await;
+    }
+}
