@@ -3,7 +3,8 @@
 //! Several idempotent producers write numbered records to several partitions while the broker is killed and started again.
 //! They retry through it all. At the end each partition must hold, for each producer, the numbers 0, 1, 2, … without gap,
 //! repetition or disorder, up to at least the last one acknowledged. A failure prints the seed; `WATERSHED_CRASH_SEED`
-//! repeats its moments (not the scheduling of threads), `WATERSHED_CRASH_ROUNDS` asks for more rounds.
+//! repeats its moments (not the scheduling of threads), `WATERSHED_CRASH_ROUNDS` asks for more rounds. The same for a topic whose
+//! records the broker takes to their partitions: there each must be in the partition of its key.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -22,7 +23,15 @@ use watershed_client::{
 use watershed_model::record::{Compression, NewRecord};
 use watershed_model::{Clock, Offset, SystemClock};
 
-const TOPIC: &str = "crash";
+/// A topic, and whether its records are taken to the partitions of their keys.
+#[derive(Clone, Copy)]
+struct Kind {
+    topic: &'static str,
+    routed: bool,
+}
+
+const PLAIN: Kind = Kind { topic: "crash", routed: false };
+const ROUTED: Kind = Kind { topic: "routed", routed: true };
 const PARTITIONS: i32 = 3;
 const PRODUCERS: u64 = 4;
 const ROUNDS: u64 = 8;
@@ -56,7 +65,7 @@ async fn client(port: u16) -> Client {
 }
 
 /// Produces until told to stop; how many records of each partition were acknowledged, in the order of their numbers.
-async fn produce(id: u64, port: u16, stop: Arc<AtomicBool>, acked: Arc<AtomicU64>) -> Vec<u64> {
+async fn produce(kind: Kind, id: u64, port: u16, stop: Arc<AtomicBool>, acked: Arc<AtomicU64>) -> Vec<u64> {
     let config = ProducerConfig {
         batch_bytes: 2048,
         linger: Duration::from_millis(1),
@@ -76,10 +85,10 @@ async fn produce(id: u64, port: u16, stop: Arc<AtomicBool>, acked: Arc<AtomicU64
         let partition = turn % PARTITIONS;
         turn += 1;
         let number = &mut next[partition as usize];
-        let value = format!("{id} {number}");
+        let (key, value) = (format!("k{}", *number % 50), format!("{id} {partition} {number}"));
         *number += 1;
-        let record = NewRecord { value: Some(value.as_bytes()), ..NewRecord::default() };
-        let record = ProducerRecord { topic: TOPIC, partition, timestamp: None, record };
+        let record = NewRecord { key: Some(key.as_bytes()), value: Some(value.as_bytes()), ..NewRecord::default() };
+        let record = ProducerRecord { topic: kind.topic, partition, timestamp: None, record };
         waiting.push_back(producer.send(record).await.unwrap());
         if waiting.len() >= UNACKED_MAX {
             settle(waiting.pop_front().unwrap()).await;
@@ -92,39 +101,81 @@ async fn produce(id: u64, port: u16, stop: Arc<AtomicBool>, acked: Arc<AtomicU64
     next
 }
 
-/// Everything in the topic: partition and producer to numbers in the order of the log.
-async fn read_all(port: u16) -> BTreeMap<(i32, u64), Vec<u64>> {
+/// A record as it was found.
+struct Found {
+    partition: i32,
+    key: Vec<u8>,
+    producer: u64,
+    /// The partition that its producer chose.
+    chosen: i32,
+    number: u64,
+}
+
+/// Everything in the topic, each partition in its order; `count` are to be there, and perhaps more.
+async fn read_all(port: u16, kind: Kind, count: usize) -> Vec<Found> {
     let client = client(port).await;
-    let ask: Vec<_> = (0..PARTITIONS).map(|p| (TOPIC.to_owned(), p, OffsetSpec::Latest)).collect();
-    let ends = Admin::new(client.clone()).list_offsets(&ask, IsolationLevel::ReadUncommitted).await.unwrap();
-    let mut consumer = Consumer::new(client, ConsumerConfig::default());
-    let mut open: BTreeMap<i32, Offset> = BTreeMap::new();
-    for end in ends {
-        open.insert(end.partition, end.offset.unwrap());
-        consumer.assign(TOPIC, end.partition, Offset::ZERO).await.unwrap();
+    let ask: Vec<_> = (0..PARTITIONS).map(|p| (kind.topic.to_owned(), p, OffsetSpec::Latest)).collect();
+    let admin = Admin::new(client.clone());
+    let config = ConsumerConfig { wait_max: Duration::from_millis(200), ..ConsumerConfig::default() };
+    let mut consumer = Consumer::new(client, config);
+    for partition in 0..PARTITIONS {
+        consumer.assign(kind.topic, partition, Offset::ZERO).await.unwrap();
     }
-    let mut found: BTreeMap<_, Vec<u64>> = BTreeMap::new();
-    while !open.is_empty() {
-        let fetched = consumer.poll().await.unwrap();
+    let mut found = Vec::new();
+    let mut at = [0i64; PARTITIONS as usize];
+    let is_done = async |found: usize, at: &[i64]| {
+        let ends = admin.list_offsets(&ask, IsolationLevel::ReadUncommitted).await.unwrap();
+        found >= count && ends.iter().all(|end| at[end.partition as usize] >= end.offset.unwrap().0)
+    };
+    while !is_done(found.len(), &at).await {
+        let fetched = tokio::time::timeout(PATIENCE, consumer.poll()).await;
+        let fetched = fetched.unwrap_or_else(|_| panic!("{} of {count} records are there", found.len())).unwrap();
         for record in fetched.records().unwrap() {
             let text = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
-            let (producer, number) = text.split_once(' ').unwrap();
-            let key = (fetched.partition, producer.parse().unwrap());
-            found.entry(key).or_default().push(number.parse().unwrap());
+            let words: Vec<u64> = text.split(' ').map(|word| word.parse().unwrap()).collect();
+            found.push(Found {
+                partition: fetched.partition,
+                key: record.key.unwrap().to_vec(),
+                producer: words[0],
+                chosen: i32::try_from(words[1]).unwrap(),
+                number: words[2],
+            });
         }
-        if open.get(&fetched.partition).is_some_and(|end| fetched.next_offset() >= *end) {
-            open.remove(&fetched.partition);
-            consumer.unassign(TOPIC, fetched.partition);
-            if open.is_empty() {
-                break;
-            }
-        }
+        at[fetched.partition as usize] = fetched.next_offset().0;
     }
     found
 }
 
+/// Every record is in its partition, and what a producer sent through one partition is there in its order.
+fn in_order(found: &[Found], kind: Kind) -> BTreeMap<(i32, u64), Vec<u64>> {
+    let mut numbers: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+    let mut last = BTreeMap::new();
+    for Found { partition, key, producer, chosen, number } in found {
+        let hash = watershed_hooks::murmur2(key) & 0x7fff_ffff;
+        let belongs = if kind.routed { (hash % PARTITIONS.unsigned_abs()).cast_signed() } else { *chosen };
+        assert_eq!(*partition, belongs, "a record of producer {producer} is in a wrong partition");
+        let before = last.insert((*partition, *producer, *chosen), *number);
+        assert!(
+            before < Some(*number),
+            "producer {producer}: {number} comes after {before:?} in partition {partition}"
+        );
+        numbers.entry((*chosen, *producer)).or_default().push(*number);
+    }
+    numbers.values_mut().for_each(|numbers| numbers.sort_unstable());
+    numbers
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_records_survive_kill_9_exactly_once_and_in_order() {
+    killed(PLAIN).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_do_records_that_are_taken_to_their_partitions() {
+    killed(ROUTED).await;
+}
+
+async fn killed(kind: Kind) {
     let seed = from_env("WATERSHED_CRASH_SEED").unwrap_or_else(|| SystemClock::new().now().0.unsigned_abs());
     let rounds = from_env("WATERSHED_CRASH_ROUNDS").unwrap_or(ROUNDS);
     println!("WATERSHED_CRASH_SEED={seed} WATERSHED_CRASH_ROUNDS={rounds}");
@@ -134,12 +185,15 @@ async fn acknowledged_records_survive_kill_9_exactly_once_and_in_order() {
     let set = ["\"log.segment.bytes\" = 1048576"];
     let mut broker = Broker::start(dir.path(), 0, &set);
     let port = broker.port();
-    let topic = NewTopic { name: TOPIC.into(), partitions: Some(PARTITIONS), ..NewTopic::default() };
+    let mode = if kind.routed { "broker" } else { "client" };
+    let configs = [("watershed.partitioner", "key-hash"), ("watershed.partitioner.mode", mode)];
+    let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let topic = NewTopic { name: kind.topic.into(), partitions: Some(PARTITIONS), configs, ..NewTopic::default() };
     Admin::new(client(port).await).create_topic(&topic, false).await.unwrap();
 
     let (stop, acked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let producers: Vec<_> =
-        (0..PRODUCERS).map(|id| tokio::spawn(produce(id, port, Arc::clone(&stop), Arc::clone(&acked)))).collect();
+        (0..PRODUCERS).map(|id| tokio::spawn(produce(kind, id, port, Arc::clone(&stop), Arc::clone(&acked)))).collect();
     for round in 0..rounds {
         let before = acked.load(Ordering::Relaxed);
         // Every round has work in it, however slow the machine.
@@ -165,7 +219,9 @@ async fn acknowledged_records_survive_kill_9_exactly_once_and_in_order() {
     // One more death, after which nothing may be missing either.
     broker.kill();
     let broker = Broker::start(dir.path(), port, &set);
-    let found = read_all(port).await;
+    let count: u64 = sent.iter().flatten().sum();
+    let found = read_all(port, kind, usize::try_from(count).unwrap()).await;
+    let found = in_order(&found, kind);
     for (id, numbers) in (0u64..).zip(sent) {
         for (partition, count) in (0..).zip(numbers) {
             let got = found.get(&(partition, id)).cloned().unwrap_or_default();

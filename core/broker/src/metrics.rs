@@ -26,6 +26,7 @@ const LOG_BYTES: &str = "watershed_log_bytes";
 const LOG_START_OFFSET: &str = "watershed_log_start_offset";
 const LOG_END_OFFSET: &str = "watershed_log_end_offset";
 const HIGH_WATERMARK: &str = "watershed_high_watermark";
+const INGRESS_WAITING: &str = "watershed_ingress_waiting_records";
 const FETCH_SESSIONS: &str = "watershed_fetch_sessions";
 const NOT_CLEANED: &str = "watershed_compacted_topics_not_cleaned";
 const PLACE_OFFLINE: &str = "watershed_log_directory_offline";
@@ -54,6 +55,10 @@ pub fn describe() {
     describe_gauge!(LOG_START_OFFSET, "A partition's first offset");
     describe_gauge!(LOG_END_OFFSET, "The offset that a partition's next record gets");
     describe_gauge!(HIGH_WATERMARK, "The offset up to which consumers may read a partition");
+    describe_gauge!(
+        INGRESS_WAITING,
+        "Records that came in through a partition and are not all where they belong (watershed.partitioner.mode = broker)"
+    );
     describe_gauge!(FETCH_SESSIONS, "Open fetch sessions");
     describe_gauge!(
         NOT_CLEANED,
@@ -153,4 +158,10 @@ pub(crate) fn sample_partition(topic: &str, partition: i32, bytes: u64, start: i
     gauge!(LOG_START_OFFSET, &labels).set(start as f64);
     gauge!(LOG_END_OFFSET, &labels).set(end as f64);
     gauge!(HIGH_WATERMARK, &labels).set(high_watermark as f64);
+}
+
+/// How many records wait in a partition's ingress log.
+pub(crate) fn sample_ingress(topic: &str, partition: i32, waiting: i64) {
+    let labels = [("topic", topic.to_owned()), ("partition", partition.to_string())];
+    gauge!(INGRESS_WAITING, &labels).set(waiting as f64);
 }

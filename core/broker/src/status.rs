@@ -5,7 +5,7 @@ use std::sync::Arc;
 use watershed_storage::PlaceHealth;
 
 use crate::Broker;
-use crate::metrics::{sample_partition, sample_place};
+use crate::metrics::{sample_ingress, sample_partition, sample_place};
 use crate::topic::topic_config;
 
 /// A topic.
@@ -75,6 +75,9 @@ pub(crate) fn sample(broker: &Broker) {
         let (log, number) = (&partition.log, partition.tp.partition);
         let (start, end, high_watermark) = (log.start().0, log.end().0, log.high_watermark().0);
         sample_partition(&partition.topic.name, number, log.size_bytes(), start, end, high_watermark);
+        if let Some(ingress) = partition.opened_ingress() {
+            sample_ingress(&partition.topic.name, number, ingress.waiting_records());
+        }
     }
 }
 

@@ -48,9 +48,10 @@ class Program:
 class Loads:
     """Both kinds of clients together."""
 
-    def __init__(self, bootstrap, topics, work, seed, load_program, franz=24, librdkafka=16):
+    def __init__(self, bootstrap, topics, work, seed, load_program, franz=24, librdkafka=16, routed=False):
         self.work, self.load_program = work, load_program
-        plan = {"Bootstrap": bootstrap, "Seed": seed, "Topics": [{"Name": n, "Partitions": p} for n, p in topics.items()]}
+        plan = {"Bootstrap": bootstrap, "Seed": seed, "Topics": [{"Name": n, "Partitions": p} for n, p in topics.items()],
+                "Routed": routed}
         kinds = [("franz", "g", franz, [load_program, "produce"]),
                  ("librdkafka", "r", librdkafka, [sys.executable, os.path.join(HERE, "librdkafka_load.py")])]
         self.programs = []

@@ -21,8 +21,11 @@ class Ledger:
         self.lock, self.lines, self.failed = threading.Lock(), 0, 0
 
     def acked(self, topic, partition, offset, client, number):
+        self.line(f"{topic} {partition} {offset} {client} {number}\n")
+
+    def line(self, line):
         with self.lock:
-            self.file.write(f"{topic} {partition} {offset} {client} {number}\n")
+            self.file.write(line)
             self.lines += 1
 
     def lost(self, client, error):
@@ -72,9 +75,11 @@ class Client:
                     offset = message.offset() if message.offset() is not None else -1
                     load.ledger.acked(message.topic(), message.partition(), offset, self.name, number)
 
+            record = {"value": value, "partition": chance.randrange(topic["Partitions"]), "on_delivery": delivered}
+            if load.plan.get("Routed"):
+                record |= self.routed(count, record)
             try:
-                self.producer.produce(topic["Name"], value=value, partition=chance.randrange(topic["Partitions"]),
-                                      on_delivery=delivered)
+                self.producer.produce(topic["Name"], **record)
                 count += 1
             except BufferError:
                 self.producer.poll(0.005)
@@ -86,6 +91,24 @@ class Client:
         left = self.producer.flush(PATIENCE_SECONDS)
         for _ in range(left):
             load.ledger.lost(self.name, "no answer")
+
+    def routed(self, number, record):
+        """What is other where the broker takes records to their partitions: see `../load/routed.go`."""
+        chance, chosen = self.chance, record["partition"]
+        key = f"k{chance.randrange(200)}" if chance.randrange(20) else None
+        padding = record["value"].split(b"-", 2)[2]
+        called = int(time.time() * 1000)
+
+        def delivered(error, message):
+            if error is not None:
+                self.load.ledger.lost(self.name, error)
+            else:
+                answered = int(time.time() * 1000)
+                self.load.ledger.line(f"{message.topic()} {chosen} {self.name} {number} {key or '-'} {called} {answered}\n")
+
+        age = chance.randrange(1, 24 * 9) * 3_600_000 if chance.randrange(10) == 0 else 0
+        return {"key": key, "value": b"%s-%d-%d-" % (self.name.encode(), number, chosen) + padding,
+                "timestamp": called - age, "on_delivery": delivered}
 
     def wait(self):
         """Keeps to the pace; a change of it is seen after 20 ms at the latest."""

@@ -1,4 +1,5 @@
-// The franz-go side of the crash tests: `produce` and `consume` are loads, `judge` compares a broker with what was acknowledged.
+// The franz-go side of the crash tests: `produce` and `consume` are loads, `judge` and `judge-routed` compare a broker with what
+// was acknowledged.
 //
 // A ledger is a text file with one line per acknowledged record: topic, partition, offset, client, number. The value of a
 // record is "<client>-<number>-<padding>", and a client's numbers only rise, so every record says whose it is and which.
@@ -22,7 +23,11 @@ func main() {
 		judge(os.Args[2])
 		return
 	}
-	fmt.Fprintln(os.Stderr, "usage: load produce|consume|judge <plan.json>")
+	if len(os.Args) == 3 && os.Args[1] == "judge-routed" {
+		judgeRouted(os.Args[2])
+		return
+	}
+	fmt.Fprintln(os.Stderr, "usage: load produce|consume|judge|judge-routed <plan.json>")
 	os.Exit(2)
 }
 

@@ -41,6 +41,8 @@ type producePlan struct {
 	Clients                   int
 	Seed                      int64
 	Topics                    []target
+	// The broker decides which partition a record belongs to: see routed.go.
+	Routed bool
 }
 
 type ledger struct {
@@ -52,9 +54,13 @@ type ledger struct {
 }
 
 func (l *ledger) acked(record *kgo.Record, client string, number int64) {
+	l.line("%s %d %d %s %d\n", record.Topic, record.Partition, record.Offset, client, number)
+}
+
+func (l *ledger) line(format string, values ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fmt.Fprintf(l.out, "%s %d %d %s %d\n", record.Topic, record.Partition, record.Offset, client, number)
+	fmt.Fprintf(l.out, format, values...)
 	l.lines++
 }
 
@@ -124,6 +130,11 @@ func (l *load) client(number int) {
 		from := chance.Intn(len(l.padding) - size)
 		value := append(fmt.Appendf(nil, "%s-%d-", name, count), l.padding[from:from+size]...)
 		record := &kgo.Record{Topic: topic.Name, Partition: chance.Int31n(topic.Partitions), Value: value}
+		if l.plan.Routed {
+			l.produceRouted(client, record, chance, name, count)
+			l.wait(chance)
+			continue
+		}
 		client.Produce(context.Background(), record, func(record *kgo.Record, err error) {
 			if err != nil {
 				l.ledger.lost(name, err)

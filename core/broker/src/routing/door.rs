@@ -65,15 +65,14 @@ impl Door {
     /// batches are here as it may ask for again.
     fn seen_elsewhere(&self, header: &BatchHeader) -> Option<Appended> {
         let other = self.other.as_ref().filter(|_| header.has_producer_id())?;
-        if self.log.remembers_enough(header) {
+        let last = other.last_of(header.producer_id)?;
+        if self.log.remembers_enough(header, last) {
             return None;
         }
         if let Some(appended) = other.remembered(header) {
             return Some(appended);
         }
-        if let Some(last) = other.last_of(header.producer_id) {
-            self.log.adopt(header.producer_id, last);
-        }
+        self.log.adopt(header.producer_id, last);
         None
     }
 

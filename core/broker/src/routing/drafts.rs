@@ -12,6 +12,9 @@ use watershed_model::{Offset, Timestamp};
 /// The largest batch that records of several entries are put into, in bytes before compression.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
+/// Batches of at least so many bytes that belong to one partition as a whole are copied as they are; smaller ones are put together.
+const WHOLE_BYTES_MIN: usize = 8 * 1024;
+
 /// What one batch has in common.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Kind {
@@ -43,8 +46,14 @@ pub(super) struct Drafts {
     partition: i32,
     level: Level,
     batch_bytes_max: usize,
-    of: BTreeMap<i32, Vec<Draft>>,
+    of: BTreeMap<i32, Vec<Part>>,
     bytes: usize,
+}
+
+enum Part {
+    Draft(Box<Draft>),
+    /// A batch as it came in.
+    Whole(Copy),
 }
 
 impl Drafts {
@@ -89,14 +98,45 @@ impl Drafts {
         Ok(())
     }
 
+    /// Adds all of an entry to what goes to `target`, if it can be copied as it is.
+    pub(super) fn push_whole(&mut self, entry: &Entry, target: i32) -> bool {
+        let Entry { base, header, body, .. } = entry;
+        let is_dense = i64::from(header.last_offset_delta) + 1 == i64::from(header.record_count);
+        if body.len() < WHOLE_BYTES_MIN || !is_dense {
+            return false;
+        }
+        let last = base.plus(i64::from(header.last_offset_delta));
+        let producer = routed::sequence(self.partition, last, header.record_count as usize);
+        let mut copied = *header;
+        copied.producer_id = producer.id;
+        copied.producer_epoch = producer.epoch;
+        copied.base_sequence = producer.base_sequence;
+        copied.crc = header.crc_after_change(&copied, body.len());
+        let stamped = header.timestamp_type() == TimestampType::LogAppendTime;
+        let batch = ValidatedBatch {
+            header: copied,
+            body: body.clone(),
+            log_append_time: stamped.then_some(header.max_timestamp),
+            origin: Origin::Router,
+            uncompressed_bytes: body.len() as u64,
+        };
+        self.bytes += body.len();
+        self.of.entry(target).or_default().push(Part::Whole(Copy { first: *base, last, batch }));
+        true
+    }
+
     /// The batches of every partition, in order; nothing is held any more.
     ///
     /// # Errors
     /// [`EntryError`] where a batch would have more than 2 GiB.
     pub(super) fn take(&mut self) -> Result<Vec<(i32, Vec<Copy>)>, EntryError> {
         self.bytes = 0;
-        let all = std::mem::take(&mut self.of).into_iter().map(|(target, drafts)| {
-            let copies = drafts.into_iter().map(|draft| draft.finish(self.partition)).collect::<Result<Vec<_>, _>>()?;
+        let finish = |part: Part| match part {
+            Part::Draft(draft) => draft.finish(self.partition),
+            Part::Whole(copy) => Ok(copy),
+        };
+        let all = std::mem::take(&mut self.of).into_iter().map(|(target, parts)| {
+            let copies = parts.into_iter().map(finish).collect::<Result<Vec<_>, _>>()?;
             Ok((target, copies))
         });
         all.collect()
@@ -118,5 +158,110 @@ impl Draft {
             uncompressed_bytes,
         };
         Ok(Copy { first, last, batch })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use watershed_log::ingress::{unwrap, wrap};
+    use watershed_model::record::{NewRecord, Records, batches};
+    use watershed_model::{LeaderEpoch, ProducerId};
+
+    use super::*;
+
+    fn splitmix(state: &mut u64) -> u64 {
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z ^ (z >> 31)
+    }
+
+    /// A batch as it lies in an ingress log, and the targets of its records.
+    fn entry(random: &mut u64, base: i64, targets: u64) -> (Entry, Vec<u32>) {
+        let codecs = [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+        let codec = codecs[(splitmix(random) % 5) as usize];
+        let stamped = splitmix(random).is_multiple_of(4);
+        let time = if stamped { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
+        let mut builder = BatchBuilder::new().compression(codec, None).timestamp_type(time);
+        let uniform = splitmix(random).is_multiple_of(3).then(|| splitmix(random) % targets);
+        let mut plan = Vec::new();
+        for n in 0..1 + splitmix(random) % 30 {
+            let target = uniform.unwrap_or_else(|| splitmix(random) % targets);
+            plan.push(u32::try_from(target).unwrap());
+            let value = vec![b'v'; (splitmix(random) % 2000) as usize];
+            let key = format!("{target} {}", base + n as i64);
+            let headers = [(&b"h"[..], Some(key.as_bytes())), (&b"h"[..], None)];
+            let record = NewRecord { key: Some(key.as_bytes()), value: Some(&value), headers: &headers };
+            builder.push(Timestamp((splitmix(random) % 1_000_000) as i64), record);
+        }
+        let bytes = builder.build().unwrap();
+        let header = BatchHeader::parse(&bytes).unwrap();
+        let batch = ValidatedBatch {
+            header,
+            body: bytes.slice(HEADER_BYTES..),
+            log_append_time: None,
+            origin: Origin::Client { produce_version: 12 },
+            uncompressed_bytes: 0,
+        };
+        let mut wrapped = wrap(&batch, &plan).unwrap();
+        wrapped.header.base_offset = Offset(base);
+        wrapped.header.leader_epoch = LeaderEpoch(0);
+        let mut stored = wrapped.header.to_bytes().to_vec();
+        stored.extend_from_slice(&wrapped.body);
+        let stored = batches(stored.into()).next().unwrap().unwrap();
+        assert!(stored.crc_is_valid());
+        (unwrap(&stored).unwrap(), plan)
+    }
+
+    #[test]
+    fn every_record_is_copied_to_its_target_once_and_in_order() {
+        for seed in 0..60 {
+            let mut random = seed;
+            let targets = 1 + splitmix(&mut random) % 300;
+            let limit = [1, 3000, 100_000, u32::MAX][(seed % 4) as usize];
+            let mut drafts = Drafts::new(5, None, limit);
+            let (mut base, mut expect) = (0, BTreeMap::<i32, Vec<(i64, Timestamp, bool)>>::new());
+            for _ in 0..20 {
+                let (entry, plan) = entry(&mut random, base, targets);
+                assert!(plan.iter().enumerate().all(|(n, target)| entry.plan.target(n) == Some(*target as i32)));
+                let whole = entry.plan.is_uniform() && drafts.push_whole(&entry, plan[0] as i32);
+                let mut records = Records::new(&entry.header, entry.body.clone(), usize::MAX).unwrap();
+                let stamped = entry.header.timestamp_type() == TimestampType::LogAppendTime;
+                let mut n = 0;
+                while let Some(record) = records.next().unwrap() {
+                    let at = entry.header.timestamp_at(record.timestamp_delta);
+                    expect.entry(plan[n] as i32).or_default().push((base + n as i64, at, stamped));
+                    if !whole {
+                        drafts.push(&entry, plan[n] as i32, &record).unwrap();
+                    }
+                    n += 1;
+                }
+                base += n as i64;
+            }
+            for (target, copies) in drafts.take().unwrap() {
+                let expect = expect.remove(&target).unwrap();
+                let mut at = expect.iter();
+                let mut before = -1;
+                for Copy { first, last, batch } in copies {
+                    assert_eq!(batch.header.producer_id, ProducerId::routed(5));
+                    assert_eq!(batch.header.crc, batch.header.compute_crc(&batch.body), "seed {seed}");
+                    let told = (batch.header.producer_epoch, batch.header.last_sequence());
+                    assert_eq!(routed::offset(told, Offset(base)), last);
+                    assert!(first.0 > before && last >= first);
+                    before = last.0;
+                    let mut records = Records::new(&batch.header, batch.body.clone(), usize::MAX).unwrap();
+                    while let Some(record) = records.next().unwrap() {
+                        let (offset, timestamp, stamped) = at.next().unwrap();
+                        let key = format!("{target} {offset}");
+                        assert_eq!(record.key.unwrap(), key.as_bytes(), "seed {seed}");
+                        assert_eq!(record.headers.iter().next().unwrap().1, Some(key.as_bytes()));
+                        assert_eq!(batch.header.timestamp_at(record.timestamp_delta), *timestamp, "seed {seed}");
+                        assert_eq!(batch.header.timestamp_type() == TimestampType::LogAppendTime, *stamped);
+                    }
+                }
+                assert_eq!(at.next(), None, "seed {seed}");
+            }
+            assert!(expect.is_empty());
+        }
     }
 }

@@ -75,6 +75,11 @@ impl Ingress {
         self.appended_bytes.load(Ordering::Acquire).saturating_sub(copied)
     }
 
+    /// How many records have come in and are not all where they belong.
+    pub(crate) fn waiting_records(&self) -> i64 {
+        self.log.end().0 - self.copied_to().0
+    }
+
     /// Appends a batch and its plan.
     ///
     /// # Errors

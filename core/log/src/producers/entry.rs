@@ -103,9 +103,19 @@ impl Entry {
         self.active_at = now;
     }
 
-    /// How many of the remembered batches were appended here.
+    /// How many of the newest batches were appended here without one of another log between them. A gap in the sequence tells of
+    /// such a one too: what was adopted does not survive a crash.
     pub(super) fn own_batches(&self) -> usize {
-        self.batches().filter(|batch| batch.last_offset >= Offset::ZERO).count()
+        let (mut own, mut first) = (0, None);
+        for batch in self.batches.iter().rev().flatten() {
+            let behind = batch.last_sequence.checked_add(1).unwrap_or(0);
+            if batch.last_offset < Offset::ZERO || first.is_some_and(|first| first != behind) {
+                break;
+            }
+            own += 1;
+            first = Some(batch.base_sequence());
+        }
+        own
     }
 
     /// Ends the open transaction and gives its first offset.

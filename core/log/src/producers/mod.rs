@@ -231,11 +231,14 @@ impl ProducerStates {
         self.producers.get(&header.producer_id)?.duplicate_of(header)
     }
 
-    /// Whether all the batches that the producer may ask for again are here, in the epoch of this one.
+    /// Whether all the batches that the producer of this one may ask for again are here, where `other` is what it appended last to
+    /// another log.
     #[must_use]
-    pub fn remembers_enough(&self, header: &BatchHeader) -> bool {
+    pub fn remembers_enough(&self, header: &BatchHeader, other: (ProducerEpoch, i32)) -> bool {
         let Some(entry) = self.producers.get(&header.producer_id) else { return false };
-        entry.epoch == header.producer_epoch && entry.own_batches() == PRODUCER_BATCHES_REMEMBERED
+        let Some(last) = entry.last_batch() else { return false };
+        let is_behind = is_newer(other, (entry.epoch, last.last_sequence));
+        !is_behind && entry.epoch == header.producer_epoch && entry.own_batches() == PRODUCER_BATCHES_REMEMBERED
     }
 
     /// Takes note of what a producer appended last to another log that it wrote to before: its sequence goes on behind that.

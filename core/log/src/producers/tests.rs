@@ -120,6 +120,64 @@ fn sequences_wrap() {
 }
 
 #[test]
+fn a_producer_goes_on_behind_what_it_wrote_elsewhere() {
+    let batch = |sequence| header(1, 0, sequence, 2);
+    let mut log = Log::default();
+    (0..5).for_each(|n| assert_eq!(log.send(batch(2 * n)), format!("at {}", 2 * n)));
+    let epoch = ProducerEpoch(0);
+    let enough = |log: &Log, last| log.states.remembers_enough(&batch(0), (epoch, last));
+    assert!(enough(&log, 9) && enough(&log, 3), "what is elsewhere is here too, or older");
+    assert!(!enough(&log, 11), "something newer is elsewhere");
+    assert_eq!(log.send(batch(12)), "out of order, expected 10");
+    log.states.adopt(ProducerId(1), (epoch, 11), Timestamp(0));
+    log.states.adopt(ProducerId(1), (epoch, 5), Timestamp(0));
+    assert_eq!(log.send(batch(12)), "at 10");
+    assert!(!enough(&log, 11), "the batch that was adopted may be asked for again");
+    assert_eq!(log.send(batch(8)), "duplicate of 8", "and so may one from before");
+
+    // What was adopted is gone after a crash, which leaves a hole in the sequence.
+    let mut log = Log::default();
+    (0..4).for_each(|n| drop(log.send(batch(2 * n))));
+    let late = batch(10);
+    log.states.applied(&late, Offset(log.end), Timestamp(log.end));
+    log.end += 2;
+    assert!(!enough(&log, 9));
+    (6..10).for_each(|n| assert_eq!(log.send(batch(2 * n)), format!("at {}", 2 * n - 2)));
+    assert!(enough(&log, 9), "five behind the hole");
+    // Sequences go round, and a new epoch is newer.
+    log.states.adopt(ProducerId(1), (ProducerEpoch(1), i32::MAX), Timestamp(0));
+    assert_eq!(log.send(header(1, 1, 0, 2)), "at 18");
+    log.states.adopt(ProducerId(1), (ProducerEpoch(1), i32::MAX), Timestamp(0));
+    assert_eq!(log.send(header(1, 1, 2, 2)), "at 20");
+}
+
+#[test]
+fn routed_batches_are_taken_from_further_on_only() {
+    let mut states = ProducerStates::default();
+    let routed = |last: i64, count| {
+        let sequence = crate::routed::sequence(3, Offset(last), count as usize);
+        header(sequence.id.0, sequence.epoch.0, sequence.base_sequence, count)
+    };
+    let mut end = 0;
+    let mut take = |states: &mut ProducerStates, header: BatchHeader| {
+        let judged = states.check(&header, Origin::Router, TransactionGuard::default()).unwrap();
+        if judged == Admission::Append {
+            states.applied(&header, Offset(end), Timestamp(0));
+            end += i64::from(header.record_count);
+        }
+        judged == Admission::Append
+    };
+    let near = (1i64 << 31) - 3;
+    for (last, count, taken) in
+        [(5, 2, true), (5, 1, false), (4, 1, false), (6, 1, true), (near, 3, true), (near + 4, 4, true), (near + 1, 1, false)]
+    {
+        assert_eq!(take(&mut states, routed(last, count)), taken, "{last}");
+    }
+    assert_eq!(states.expire(Timestamp(i64::MAX), 1), 0, "how far it came is never too old to count");
+    assert!(!take(&mut states, routed(near + 4, 1)));
+}
+
+#[test]
 fn epochs() {
     script(&[
         ((1, 5, 0, 2), "at 0"),

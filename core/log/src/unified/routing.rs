@@ -33,10 +33,11 @@ impl UnifiedLog {
         self.state.lock().producers.last_of(producer)
     }
 
-    /// Whether all the batches that the producer of this one may ask for again are in this log.
+    /// Whether all the batches that the producer of this one may ask for again are in this log, where `other` is what it appended
+    /// last to the other log of its partition.
     #[must_use]
-    pub fn remembers_enough(&self, header: &BatchHeader) -> bool {
-        self.state.lock().producers.remembers_enough(header)
+    pub fn remembers_enough(&self, header: &BatchHeader, other: (ProducerEpoch, i32)) -> bool {
+        self.state.lock().producers.remembers_enough(header, other)
     }
 
     /// Takes note of what a producer appended last to the other log of its partition: its sequence goes on behind that.

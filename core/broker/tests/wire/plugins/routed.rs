@@ -160,8 +160,10 @@ async fn a_producer_goes_on_when_the_mode_changes() {
     let mut world = World::new(&[]).await;
     let keys = ["a", "b", "c", "d", "e"];
     let batch = |n: i32| numbered(producer(5 * n), Compression::None, 5 * n as usize, &keys);
-    for n in 0..12 {
-        world.set(if n % 4 < 2 { DIRECT } else { ROUTED }).await.unwrap();
+    for n in 0..30 {
+        // Two batches one way and two the other, then seven and seven.
+        let direct = if n < 12 { n % 4 < 2 } else { n % 14 < 7 };
+        world.set(if direct { DIRECT } else { ROUTED }).await.unwrap();
         let answer = world.insist(0, &batch(n)).await;
         assert_eq!(answer.error_code, 0, "batch {n}: {answer:?}");
         // It comes again, as do those before it, whichever way they came.
@@ -171,10 +173,10 @@ async fn a_producer_goes_on_when_the_mode_changes() {
         }
     }
     world.set(DIRECT).await.unwrap();
-    assert_eq!(world.insist(0, &batch(12)).await.error_code, 0);
-    let mut found = world.arrived(65).await.concat();
+    assert_eq!(world.insist(0, &batch(30)).await.error_code, 0);
+    let mut found = world.arrived(155).await.concat();
     found.sort_by_key(|value| value[2..].parse::<usize>().unwrap());
-    let expect: Vec<_> = (0..65).map(|n| format!("{}:{n}", keys[n % 5])).collect();
+    let expect: Vec<_> = (0..155).map(|n| format!("{}:{n}", keys[n % 5])).collect();
     assert_eq!(found, expect);
 }
 

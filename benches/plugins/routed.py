@@ -1,0 +1,68 @@
+"""What `watershed.partitioner.mode = broker` costs beside a topic without it: processor time per GB, acknowledgement, visibility.
+
+    routed.py <broker binary> <load program> [records] [rounds]
+
+Twelve partitions, uniform keys. Processor time is measured at full speed, latencies at a pace that both topics can keep.
+"""
+
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from measure import cpu_seconds
+
+PARTITIONS, RECORD_BYTES, PACE = 12, 1024, 10_000
+TOPICS = {"plain": "", "routed": ', config = { "watershed.partitioner" = "key-hash", "watershed.partitioner.mode" = "broker" }'}
+
+
+def config(directory):
+    lines = [f"data_dir = {json.dumps(str(directory / 'data'))}", '[http]\naddress = "127.0.0.1:0"',
+             '[[listeners]]\nname = "PLAINTEXT"\naddress = "127.0.0.1:0"', "topics = ["]
+    lines[3:] = [f"[[topics]]\nname = \"{name}\"\npartitions = {PARTITIONS}\n{extra[2:]}" for name, extra in TOPICS.items()]
+    path = directory / "watershed.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def main():
+    binary, load = sys.argv[1:3]
+    count, rounds = (int(argument) for argument in (sys.argv[3:] + ["300000", "3"])[:2])
+    with tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+        broker = subprocess.Popen([binary, "--json", "serve", "--config", str(config(directory))], stdout=subprocess.PIPE,
+                                  text=True)
+        try:
+            address = json.loads(broker.stdout.readline())["listeners"][0]
+
+            def run(topic, records, pace):
+                before = cpu_seconds(broker.pid)
+                done = subprocess.run([load, address, topic, str(PARTITIONS), str(records), str(pace)], check=True,
+                                      stdout=subprocess.PIPE, text=True)
+                found = json.loads(done.stdout)
+                return found | {"cpu": (cpu_seconds(broker.pid) - before) / (records * RECORD_BYTES / 1e9)}
+
+            full = {topic: [] for topic in TOPICS}
+            paced = {topic: [] for topic in TOPICS}
+            for number in range(rounds + 1):
+                for topic in TOPICS:
+                    results = run(topic, count, 0), run(topic, PACE * 5, PACE)
+                    if number > 0:
+                        full[topic].append(results[0])
+                        paced[topic].append(results[1])
+        finally:
+            broker.terminate()
+            broker.wait()
+    print("| | plain | routed | ratio |\n|---|---:|---:|---:|")
+    for what, runs, field in [("processor time, s/GB", full, "cpu"), ("time for all records, s", full, "seconds"),
+                              (f"ack p50 at {PACE} records/s, ms", paced, "ack_p50_ms"), ("ack p99, ms", paced, "ack_p99_ms"),
+                              ("read after the ack, p50, ms", paced, "visible_p50_ms"), ("read after the ack, p99, ms", paced, "visible_p99_ms"),
+                              ("processor time at that pace, s/GB", paced, "cpu")]:
+        plain, routed = (statistics.median(run[field] for run in runs[topic]) for topic in TOPICS)
+        print(f"| {what} | {plain:.2f} | {routed:.2f} | {routed / max(plain, 1e-9):.2f} |")
+
+
+if __name__ == "__main__":
+    main()
