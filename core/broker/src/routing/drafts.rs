@@ -81,16 +81,13 @@ impl Drafts {
         let drafts = self.of.entry(target).or_default();
         let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         let fits =
-            |draft: &&mut Draft| draft.kind == kind && draft.builder.uncompressed_len() + size <= self.batch_bytes_max;
-        let draft = match drafts.last_mut().filter(fits) {
-            Some(draft) => draft,
-            None => {
-                let time = if stamped { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
-                let builder = BatchBuilder::new().compression(codec, self.level).timestamp_type(time);
-                drafts.push(Draft { kind, builder, first: offset, last: offset });
-                drafts.last_mut().expect("one was just added")
-            }
-        };
+            |draft: &Draft| draft.kind == kind && draft.builder.uncompressed_len() + size <= self.batch_bytes_max;
+        if !matches!(drafts.last(), Some(Part::Draft(draft)) if fits(draft)) {
+            let time = if stamped { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
+            let builder = BatchBuilder::new().compression(codec, self.level).timestamp_type(time);
+            drafts.push(Part::Draft(Box::new(Draft { kind, builder, first: offset, last: offset })));
+        }
+        let Some(Part::Draft(draft)) = drafts.last_mut() else { unreachable!("one was just made sure of") };
         let before = draft.builder.uncompressed_len();
         draft.builder.push_copy(timestamp, record);
         draft.last = offset;

@@ -168,9 +168,15 @@ fn routed_batches_are_taken_from_further_on_only() {
         judged == Admission::Append
     };
     let near = (1i64 << 31) - 3;
-    for (last, count, taken) in
-        [(5, 2, true), (5, 1, false), (4, 1, false), (6, 1, true), (near, 3, true), (near + 4, 4, true), (near + 1, 1, false)]
-    {
+    for (last, count, taken) in [
+        (5, 2, true),
+        (5, 1, false),
+        (4, 1, false),
+        (6, 1, true),
+        (near, 3, true),
+        (near + 4, 4, true),
+        (near + 1, 1, false),
+    ] {
         assert_eq!(take(&mut states, routed(last, count)), taken, "{last}");
     }
     assert_eq!(states.expire(Timestamp(i64::MAX), 1), 0, "how far it came is never too old to count");
