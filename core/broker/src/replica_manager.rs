@@ -226,15 +226,19 @@ impl ReplicaManager {
         for damage in &opened.report.damage {
             report(&entry.name, tp.partition, damage);
         }
-        // The topic's logs may know of more than this one holds, where storage forgets: its offsets go on behind that.
-        let number = partition.tp.partition;
-        let copied =
-            entry.open_partitions().iter().filter_map(|target| target.log.copied_from(number, Offset(1 << 46))).max();
-        if let Some(copied) = copied.filter(|copied| *copied >= opened.log.end()) {
-            opened.log.start_over_at(copied.plus(1)).await?;
-        }
         let epoch = partition.leader_epoch();
         opened.log.assign_epoch(epoch);
+        // The topic's logs may know of more than this one holds, where its end was lost: its offsets go on behind that.
+        let number = partition.tp.partition;
+        let targets = entry.open_partitions();
+        let copied = targets.iter().filter_map(|target| target.log.copied_from(number, Offset(1 << 46))).max();
+        if let Some(next) = copied.map(|copied| copied.plus(1)).filter(|next| *next > opened.log.end()) {
+            if opened.log.start() == opened.log.end() {
+                opened.log.start_over_at(next).await?;
+            } else {
+                opened.log.skip_to(next, epoch).await?;
+            }
+        }
         let ingress = Arc::new(Ingress::new(Arc::clone(entry), partition.tp, opened.log, epoch));
         let _ = self.routing.send(routing::Event::Opened(Arc::clone(&ingress)));
         Ok(ingress)

@@ -106,9 +106,9 @@ impl Ingress {
         *self.copied.borrow()
     }
 
-    /// How many bytes an entry counts for in the backlog.
-    pub(super) fn weight(&self, base: Offset, bytes: u32) -> u64 {
-        if base < self.opened_at { 0 } else { u64::from(bytes) }
+    /// How many bytes an entry that ends at `end` counts for in the backlog.
+    pub(super) fn weight(&self, end: Offset, bytes: u32) -> u64 {
+        if end <= self.opened_at { 0 } else { u64::from(bytes) }
     }
 
     /// Resolves when everything that has come in is durable where it belongs. Clients must be refused meanwhile.

@@ -20,7 +20,7 @@ use watershed_model::Offset;
 use watershed_model::limits::DECOMPRESSED_BATCH_BYTES_MAX;
 use watershed_model::record::{RecordError, Records, batches};
 use watershed_protocol::ErrorCode;
-use watershed_storage::StorageError;
+use watershed_storage::{FlushMode, StorageError};
 
 use super::Ingress;
 use super::drafts::{Copy, Drafts};
@@ -201,31 +201,28 @@ impl Router {
 
     /// Copies the entries in `bytes`, which were read from `from` on, to their targets.
     async fn route(&mut self, from: Offset, bytes: Bytes) -> Result<(), RouteError> {
-        let entries = entries(bytes)?;
+        let steps = steps(bytes)?;
         // A retried target may be due although there is always something new.
         let now = Instant::now();
         let due = self.targets.iter().find(|(_, target)| target.behind.is_some_and(|behind| behind.retry <= now));
         if let Some(number) = due.map(|(number, _)| *number) {
             self.catch_up(number).await?;
         }
-        self.prepare(from, &entries).await;
+        self.prepare(from, &steps).await;
         let mut promises = Vec::new();
-        self.copy(&entries, None, &mut promises)?;
-        if let Some((last, _)) = entries.last() {
-            self.front = last.base.plus(i64::from(last.header.last_offset_delta) + 1);
-        }
-        for (entry, bytes) in &entries {
-            let end = entry.base.plus(i64::from(entry.header.last_offset_delta) + 1);
-            self.unsettled.push_back((end, self.ingress.weight(entry.base, *bytes)));
+        self.copy(&steps, None, &mut promises)?;
+        for step in &steps {
+            self.front = step.end;
+            self.unsettled.push_back((step.end, self.ingress.weight(step.end, step.bytes)));
         }
         self.rounds.push_back(Round { upto: self.front, promises });
         Ok(())
     }
 
     /// Opens the targets of entries that have not been met before, and asks storage that forgets for their offsets.
-    async fn prepare(&mut self, from: Offset, entries: &[(Entry, u32)]) {
+    async fn prepare(&mut self, from: Offset, steps: &[Step]) {
         let mut records = BTreeMap::<i32, i64>::new();
-        for (entry, _) in entries {
+        for entry in steps.iter().filter_map(|step| step.entry.as_ref()) {
             for index in 0..usize::try_from(entry.header.record_count).unwrap_or(0) {
                 if let Some(target) = entry.plan.target(index) {
                     *records.entry(target).or_default() += 1;
@@ -263,15 +260,10 @@ impl Router {
     }
 
     /// Appends the records of entries to the targets that are not behind, or to `only` one that is.
-    fn copy(
-        &mut self,
-        entries: &[(Entry, u32)],
-        only: Option<i32>,
-        promises: &mut Vec<Promise>,
-    ) -> Result<(), RouteError> {
+    fn copy(&mut self, steps: &[Step], only: Option<i32>, promises: &mut Vec<Promise>) -> Result<(), RouteError> {
         let config = self.ingress.topic.config();
         let mut drafts = Drafts::new(self.ingress.partition.partition, level(&config), config.max_message_bytes);
-        for (entry, _) in entries {
+        for entry in steps.iter().filter_map(|step| step.entry.as_ref()) {
             let wanted = |router: &Self, number: i32, offset: Offset| {
                 router.targets.get(&number).is_some_and(|target| {
                     offset >= target.next && only.map_or(target.behind.is_none(), |only| only == number)
@@ -344,14 +336,13 @@ impl Router {
         let mut from = self.ingress.copied_to();
         while from < self.front {
             let bytes = self.ingress.log.load(from, Bound::HighWatermark, READ_BYTES).await?;
-            let mut entries = entries(bytes)?;
-            entries.retain(|(entry, _)| entry.base < self.front);
-            let Some((last, _)) = entries.last() else { break };
-            let upto = last.base.plus(i64::from(last.header.last_offset_delta) + 1);
+            let mut steps = steps(bytes)?;
+            steps.retain(|step| step.end <= self.front);
+            let Some(upto) = steps.last().map(|step| step.end) else { break };
             let mut promises = Vec::new();
             let retry = |router: &Self| Some(router.targets.get(&number)?.behind?.retry);
             let before = retry(self);
-            self.copy(&entries, Some(number), &mut promises)?;
+            self.copy(&steps, Some(number), &mut promises)?;
             for Promise { target, first, ticket, .. } in promises {
                 if let Err(error) = ticket.await {
                     self.broken(target, first, &error);
@@ -424,6 +415,12 @@ impl Router {
     async fn trim(&mut self) -> Result<(), RouteError> {
         self.trimmed_at = Instant::now();
         self.untrimmed_bytes = 0;
+        if self.ingress.topic.config().flush == FlushMode::Relaxed {
+            // A promise says less there, and what is let go here must not go with a power cut there.
+            for partition in self.targets.values().filter_map(|target| target.partition.as_ref()) {
+                partition.log.sync().await.map_err(LogError::from)?;
+            }
+        }
         self.ingress.log.delete_records_before(Some(self.ingress.copied_to())).await?;
         Ok(())
     }
@@ -467,11 +464,22 @@ fn forgets() -> bool {
     cfg!(debug_assertions) && std::env::var_os("WATERSHED_TEST_ROUTERS_FORGET").is_some()
 }
 
-/// The entries in a run of bytes, each with its length.
-fn entries(bytes: Bytes) -> Result<Vec<(Entry, u32)>, RouteError> {
+/// A batch of an ingress log.
+struct Step {
+    /// The offset behind it.
+    end: Offset,
+    bytes: u32,
+    /// `None` where it only takes offsets.
+    entry: Option<Entry>,
+}
+
+/// The batches in a run of bytes.
+fn steps(bytes: Bytes) -> Result<Vec<Step>, RouteError> {
     let each = batches(bytes).map(|batch| {
         let batch = batch?;
-        Ok((unwrap(&batch)?, batch.header.total_bytes))
+        let (end, bytes) = (batch.header.next_offset(), batch.header.total_bytes);
+        let entry = if batch.header.record_count == 0 { None } else { Some(unwrap(&batch)?) };
+        Ok(Step { end, bytes, entry })
     });
     each.collect()
 }

@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use watershed_model::record::BatchHeader;
-use watershed_model::{Offset, ProducerEpoch, ProducerId};
+use watershed_model::record::{BatchBuilder, BatchHeader, HEADER_BYTES};
+use watershed_model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use watershed_storage::StorageError;
 
 use super::{Appended, UnifiedLog};
-use crate::routed;
+use crate::{LogError, Origin, ValidatedBatch, routed};
 
 impl UnifiedLog {
     /// From here on appends of clients are refused ([`crate::LogError::Diverted`]), or taken again. When this returns, every append
@@ -38,6 +39,40 @@ impl UnifiedLog {
     #[must_use]
     pub fn remembers_enough(&self, header: &BatchHeader, other: (ProducerEpoch, i32)) -> bool {
         self.state.lock().producers.remembers_enough(header, other)
+    }
+
+    /// Makes everything that was appended so far durable, whatever the flush mode.
+    ///
+    /// # Errors
+    /// What the backend meets.
+    pub async fn sync(&self) -> Result<(), StorageError> {
+        let saved = {
+            let mut state = self.state.lock();
+            if state.cutting {
+                return Err(StorageError::Gone);
+            }
+            self.checkpoint(&mut state)?
+        };
+        saved.await.map(drop)
+    }
+
+    /// Lets the log go on at `next`, above its end, without losing what it holds: the offsets between are taken by batches without
+    /// records.
+    ///
+    /// # Errors
+    /// As [`UnifiedLog::append_as_leader`].
+    pub async fn skip_to(self: &Arc<Self>, next: Offset, epoch: LeaderEpoch) -> Result<(), LogError> {
+        while self.end() < next {
+            let offsets = (next.0 - self.end().0).min(i64::from(i32::MAX));
+            let bytes = BatchBuilder::new().build().map_err(|error| LogError::Corrupt(error.to_string()))?;
+            let mut header = BatchHeader::parse(&bytes).map_err(|error| LogError::Corrupt(error.to_string()))?;
+            header.last_offset_delta = (offsets - 1) as i32;
+            header.crc = header.compute_crc(&[]);
+            let (body, origin) = (bytes.slice(HEADER_BYTES..), Origin::Coordinator);
+            let batch = ValidatedBatch { header, body, log_append_time: None, origin, uncompressed_bytes: 0 };
+            self.append_as_leader(batch, epoch)?.ticket.await?;
+        }
+        Ok(())
     }
 
     /// Takes note of what a producer appended last to the other log of its partition: its sequence goes on behind that.

@@ -8,6 +8,7 @@ mod policy;
 mod promises;
 mod reading;
 mod restart;
+mod routing;
 
 use std::sync::Arc;
 use std::time::Duration;
