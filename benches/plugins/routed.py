@@ -15,13 +15,13 @@ import tempfile
 from measure import cpu_seconds
 
 PARTITIONS, RECORD_BYTES, PACE = 12, 1024, 10_000
-TOPICS = {"plain": "", "routed": ', config = { "watershed.partitioner" = "key-hash", "watershed.partitioner.mode" = "broker" }'}
+TOPICS = {"plain": "", "routed": 'config = { "watershed.partitioner" = "key-hash", "watershed.partitioner.mode" = "broker" }'}
 
 
 def config(directory):
     lines = [f"data_dir = {json.dumps(str(directory / 'data'))}", '[http]\naddress = "127.0.0.1:0"',
-             '[[listeners]]\nname = "PLAINTEXT"\naddress = "127.0.0.1:0"', "topics = ["]
-    lines[3:] = [f"[[topics]]\nname = \"{name}\"\npartitions = {PARTITIONS}\n{extra[2:]}" for name, extra in TOPICS.items()]
+             '[[listeners]]\nname = "PLAINTEXT"\naddress = "127.0.0.1:0"']
+    lines += [f'[[topics]]\nname = "{name}"\npartitions = {PARTITIONS}\n{configs}' for name, configs in TOPICS.items()]
     path = directory / "watershed.toml"
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -39,7 +39,7 @@ def main():
 
             def run(topic, records, pace):
                 before = cpu_seconds(broker.pid)
-                done = subprocess.run([load, address, topic, str(PARTITIONS), str(records), str(pace)], check=True,
+                done = subprocess.run([load, "flow", address, topic, str(PARTITIONS), str(records), str(pace)], check=True,
                                       stdout=subprocess.PIPE, text=True)
                 found = json.loads(done.stdout)
                 return found | {"cpu": (cpu_seconds(broker.pid) - before) / (records * RECORD_BYTES / 1e9)}

@@ -1,4 +1,4 @@
-module watershed.example/benches/plugins/routed
+module watershed.example/benches/plugins/load
 
 go 1.26.0
 

@@ -1,9 +1,18 @@
-// What it costs when the broker takes records to their partitions: six idempotent producers with five requests in flight each write
-// keyed records of 1 KiB to partitions of their choice, and a consumer reads them.
+// The clients of the measurements of plugins.
 //
-//	routed <bootstrap> <topic> <partitions> <records> <records a second, 0: as fast as it goes>
+//	load flow <bootstrap> <topic> <partitions> <records> <records a second, 0: as fast as it goes>
 //
-// Prints one line of JSON: seconds, p50 and p99 of the acknowledgement, and of the time from it until the record was read.
+// Six idempotent producers with five requests in flight each write keyed records of 1 KiB to partitions of their choice, and a
+// consumer reads them. Prints one line of JSON: seconds, p50 and p99 of the acknowledgement, and of the time from it until the
+// record was read.
+//
+//	load refused <bootstrap> <topic> <attempts>
+//
+// Sends single records that are refused, each as another client, and prints the p50 and p99 of the time that takes.
+//
+//	load insist <bootstrap> <topic> <partitions>
+//
+// Sends to a topic until it is killed, whatever the answers.
 package main
 
 import (
@@ -38,8 +47,58 @@ func must[T any](value T, err error) T {
 }
 
 func main() {
-	bootstrap, topic := os.Args[1], os.Args[2]
-	partitions, count, pace := must(strconv.Atoi(os.Args[3])), must(strconv.Atoi(os.Args[4])), must(strconv.Atoi(os.Args[5]))
+	if len(os.Args) >= 5 && os.Args[1] == "flow" {
+		flow(os.Args[2], os.Args[3], os.Args[4:])
+	}
+	if len(os.Args) == 5 && os.Args[1] == "refused" {
+		refused(os.Args[2], os.Args[3], must(strconv.Atoi(os.Args[4])))
+	}
+	if len(os.Args) == 5 && os.Args[1] == "insist" {
+		insist(os.Args[2], os.Args[3], must(strconv.Atoi(os.Args[4])))
+	}
+	fmt.Fprintln(os.Stderr, "usage: load flow|refused|insist <bootstrap> <topic> ...")
+	os.Exit(2)
+}
+
+func part(values []int64, share float64) float64 {
+	slices.Sort(values)
+	return float64(values[int(share*float64(len(values)-1))]) / 1e6
+}
+
+func refused(bootstrap, topic string, attempts int) {
+	times := make([]int64, attempts)
+	for n := range times {
+		client := must(kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.ClientID(fmt.Sprintf("refused-%d", n)), kgo.RecordRetries(0),
+			kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.DisableIdempotentWrite(),
+			kgo.DefaultProduceTopic(topic), kgo.RequestRetries(0)))
+		ctx := context.Background()
+		must(0, client.Ping(ctx))
+		// The first attempt learns of the topic as well.
+		client.ProduceSync(ctx, kgo.StringRecord("first"))
+		begun := time.Now()
+		if err := client.ProduceSync(ctx, kgo.StringRecord("second")).FirstErr(); err == nil {
+			must(0, fmt.Errorf("a record was taken that should be refused"))
+		}
+		times[n] = int64(time.Since(begun))
+		client.Close()
+	}
+	fmt.Printf("{\"p50_ms\": %.3f, \"p99_ms\": %.3f}\n", part(times, 0.5), part(times, 0.99))
+	os.Exit(0)
+}
+
+func insist(bootstrap, topic string, partitions int) {
+	client := must(kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerLinger(5*time.Millisecond), kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(inFlight),
+		kgo.MaxBufferedRecords(1000), kgo.RecordRetries(0)))
+	for n := 0; ; n++ {
+		record := &kgo.Record{Topic: topic, Partition: int32(n % partitions), Value: make([]byte, valueBytes)}
+		client.Produce(context.Background(), record, nil)
+		time.Sleep(200 * time.Microsecond)
+	}
+}
+
+func flow(bootstrap, topic string, numbers []string) {
+	partitions, count, pace := must(strconv.Atoi(numbers[0])), must(strconv.Atoi(numbers[1])), must(strconv.Atoi(numbers[2]))
 	acked, read := make([]atomic.Int64, count), make([]int64, count)
 	latencies := make([]int64, count)
 	begun := time.Now()
@@ -111,10 +170,6 @@ func main() {
 	visible := make([]int64, count)
 	for n := range visible {
 		visible[n] = max(0, read[n]-acked[n].Load())
-	}
-	part := func(values []int64, share float64) float64 {
-		slices.Sort(values)
-		return float64(values[int(share*float64(len(values)-1))]) / 1e6
 	}
 	out := must(json.Marshal(map[string]float64{
 		"seconds": seconds, "ack_p50_ms": part(latencies, 0.5), "ack_p99_ms": part(latencies, 0.99),
