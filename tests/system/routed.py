@@ -74,12 +74,12 @@ class Test:
     def start(self):
         self.broker.start()
         self.broker.wait_ready()
-        self.changes.create()
+        topic_id = self.changes.create()
         # Stopped in between, so that the planted logs are there before anything uses them.
         self.broker.process.terminate()
         self.broker.process.wait()
         for partition in range(PARTITIONS):
-            plant(self.broker.directory, partition)
+            plant(self.broker.directory, topic_id, partition)
         self.broker.start()
         self.broker.wait_ready()
         self.changes.route()

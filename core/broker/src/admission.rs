@@ -24,8 +24,7 @@ use crate::routing::Door;
 /// How many producers are held back at most; when there are more, all go on.
 const HELD_MAX: usize = 10_000;
 
-/// Producers of whose batches one was refused for the moment: what follows it must not overtake it. A batch is held for only after
-/// [`Held::check`] let it pass, so that the oldest counts.
+/// Producers of whose batches one was refused for the moment: what follows it must not overtake it.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     any: AtomicBool,
@@ -57,14 +56,17 @@ impl Held {
         }
     }
 
-    /// Holds a producer back until this batch comes again.
+    /// Holds a producer back until this batch comes again, if it is not held back already for one before.
     pub(crate) fn hold(&self, header: &BatchHeader) {
         if header.has_producer_id() {
             let mut producers = self.producers.lock();
             if producers.len() >= HELD_MAX {
                 producers.clear();
             }
-            producers.insert(header.producer_id, (header.producer_epoch, header.base_sequence));
+            let held = producers.entry(header.producer_id).or_insert((header.producer_epoch, header.base_sequence));
+            if held.0 != header.producer_epoch {
+                *held = (header.producer_epoch, header.base_sequence);
+            }
             self.any.store(true, Ordering::Release);
         }
     }
@@ -116,10 +118,7 @@ pub(crate) async fn pass(
     }
     partition.held.check(&batch.header)?;
     let original = batch.header;
-    if let Err(why) = door.admits() {
-        partition.held.hold(&original);
-        return Err(Refused::Later(why));
-    }
+    door.admits().map_err(Refused::Later)?;
     let entry = OwnedEntry::new(broker, partition, client, &bindings, &batch);
     let asked = if bindings.is_admission_slow() {
         broker.on_plugin_pool(move || entry.admit(&bindings)).await
@@ -293,3 +292,28 @@ fn refused(refusal: Refusal) -> Refused {
 
 /// The code for [`Refused::Later`]: the one that every client sends again.
 pub(crate) const LATER: ErrorCode = ErrorCode::NotEnoughReplicas;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use watershed_model::record::ProducerSequence;
+
+    use super::*;
+
+    #[test]
+    fn a_producer_is_held_back_for_its_oldest_batch() {
+        let header = |epoch, base_sequence| {
+            let producer = ProducerSequence { id: ProducerId(1), epoch: ProducerEpoch(epoch), base_sequence };
+            BatchHeader::parse(&BatchBuilder::new().producer(producer).build().unwrap()).unwrap()
+        };
+        let held = Held::default();
+        held.hold(&header(0, 5));
+        held.hold(&header(0, 9));
+        assert!(held.check(&header(0, 5)).is_ok());
+        assert!(held.check(&header(0, 9)).is_err(), "the second does not take the first one's place");
+        held.hold(&header(1, 0));
+        assert!(held.check(&header(1, 0)).is_ok() && held.check(&header(1, 3)).is_err(), "a new epoch begins anew");
+        held.release(&header(1, 0));
+        assert!(!held.any() && held.check(&header(1, 3)).is_ok());
+    }
+}

@@ -4,13 +4,18 @@ A `Rule` says where records belong from one moment to another. A change is in do
 rules overlap; a record may be where any of them says that was in force between its call and its acknowledgement.
 """
 
+import base64
 import os
 import random
+import struct
 import sys
 import threading
 import time
+import uuid
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "clients", "lib"))
+
+import crc32c  # noqa: E402
 
 import wire  # noqa: E402
 
@@ -53,13 +58,15 @@ def write_config(work, shift):
     return path
 
 
-def plant(directory, partition):
-    """An ingress log that begins at FIRST_OFFSET: an empty segment of that name, before the broker knows of the log."""
-    topics = os.path.join(directory, "topics")
-    topic_id = next(name.rsplit("-", 1)[0] for name in os.listdir(topics))
-    log = os.path.join(topics, f"{topic_id}-{INGRESS | partition}")
-    os.mkdir(log)
-    open(os.path.join(log, f"{FIRST_OFFSET:020}.log"), "w").close()
+def plant(directory, topic_id, partition):
+    """An ingress log that begins at FIRST_OFFSET, before the broker knows of the log: a batch without records, which takes its offset."""
+    name = base64.urlsafe_b64encode(uuid.UUID(topic_id).bytes).decode().rstrip("=")
+    log = os.path.join(directory, "topics", f"{name}-{INGRESS | partition}")
+    os.makedirs(log)
+    covered = struct.pack(">hiqqqhii", 0, 0, -1, -1, -1, -1, -1, 0)
+    head = struct.pack(">qiib", FIRST_OFFSET, 61 - 12, 0, 2)
+    with open(os.path.join(log, f"{FIRST_OFFSET:020}.log"), "wb") as segment:
+        segment.write(head + struct.pack(">I", crc32c.crc32c(covered)) + covered)
 
 
 class Rules:
@@ -127,6 +134,7 @@ class Changes:
         if reply["ErrorCode"]:
             raise RuntimeError(f"CreateTopics: {reply}")
         self.rules.change(Routed=False, Partitioner="key-hash", Shift=0, Count=PARTITIONS)
+        return reply["TopicId"]
 
     def alter(self, **configs):
         entries = [{"Name": name.replace("_", "."), "ConfigOperation": 0, "Value": value} for name, value in configs.items()]

@@ -326,37 +326,42 @@ async fn append_to(
     let config = partition.topic.config();
     let origin = Origin::Client { produce_version: version };
     let batch = validate(records.unwrap_or_default(), &config, origin, broker.clock().now())?;
+    let header = batch.header;
+    let appended = admit(broker, image, client, partition, batch).await;
+    match &appended {
+        Ok(_) => partition.held.release(&header),
+        // It is to come again, and first.
+        Err(Failure::Later(_) | Failure::Log(LogError::Diverted)) => partition.held.hold(&header),
+        Err(_) => {}
+    }
+    Ok(placed(partition, appended?))
+}
+
+/// Takes a batch through the topic's plugins and appends it where it enters.
+async fn admit(
+    broker: &Arc<Broker>,
+    image: &Arc<MetadataImage>,
+    client: &Client,
+    partition: &Arc<Partition>,
+    batch: ValidatedBatch,
+) -> Result<Appended, Failure> {
     let bindings = partition.topic.bindings();
     let door = match Door::find(broker, partition, bindings.as_deref()).await {
         Ok(door) => door,
         Err(why) => {
             partition.held.check(&batch.header)?;
-            partition.held.hold(&batch.header);
             return Err(Failure::Later(why));
         }
     };
-    let client_header = batch.header;
-    let appended = match bindings.filter(|bindings| bindings.has_admission()) {
+    match bindings.filter(|bindings| bindings.has_admission()) {
         Some(bindings) => match pass(broker, image, partition, client, &door, bindings, batch).await? {
             Passed::Batch(passed, plan) => enter(broker, partition, &door, passed, &plan).await,
             Passed::Duplicate(appended) => Ok(appended),
         },
-        None => match look_before(partition, &door, &client_header, origin)? {
+        None => match look_before(partition, &door, &batch.header, batch.origin)? {
             Some(appended) => Ok(appended),
             None => enter(broker, partition, &door, batch, &[]).await,
         },
-    };
-    match appended {
-        Ok(appended) => {
-            partition.held.release(&client_header);
-            Ok(placed(partition, appended))
-        }
-        Err(failure) => {
-            if let Failure::Log(LogError::Diverted) = failure {
-                partition.held.hold(&client_header);
-            }
-            Err(failure)
-        }
     }
 }
 
