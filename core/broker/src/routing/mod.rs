@@ -15,6 +15,7 @@ mod drafts;
 mod ingress;
 mod phase;
 mod router;
+mod targets;
 
 use std::sync::Arc;
 

@@ -5,17 +5,14 @@
 //! catches up from where it stands. An entry is done with when every target has promised its records.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use watershed_log::ingress::{Entry, EntryError, unwrap};
-use watershed_log::{AppendTicket, Bound, LogError, Mark, Origin};
+use watershed_log::{Bound, LogError, Mark, Origin};
 use watershed_model::Offset;
 use watershed_model::limits::DECOMPRESSED_BATCH_BYTES_MAX;
 use watershed_model::record::{RecordError, Records, batches};
@@ -24,9 +21,9 @@ use watershed_storage::{FlushMode, StorageError};
 
 use super::Ingress;
 use super::drafts::{Copy, Drafts};
+use super::targets::{PAUSE_MAX, PAUSE_MIN, Promise, Round, Target, promised};
 use crate::Broker;
 use crate::admission::level;
-use crate::partition::Partition;
 
 /// How much of an ingress log is read at once, in bytes.
 const READ_BYTES: u32 = 1024 * 1024;
@@ -36,10 +33,6 @@ const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How many rounds may wait for their targets' promises. While they do, entries gather for the next.
 const ROUNDS_MAX: usize = 2;
-
-/// How long a target that took nothing is left alone at first, and at most.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What was copied is let go after so many bytes, or so long.
 const TRIM_BYTES: u64 = 16 * 1024 * 1024;
@@ -57,61 +50,6 @@ enum RouteError {
 impl From<RecordError> for RouteError {
     fn from(error: RecordError) -> Self {
         Self::Entry(error.into())
-    }
-}
-
-/// A log that records are copied to.
-struct Target {
-    /// `None` until it could be opened.
-    partition: Option<Arc<Partition>>,
-    /// Records below this offset of the ingress log are in it, or do not belong to it.
-    next: Offset,
-    /// It took nothing, and has not caught up since.
-    behind: Option<Behind>,
-}
-
-#[derive(Clone, Copy)]
-struct Behind {
-    /// When it is tried again.
-    retry: Instant,
-    pause: Duration,
-    /// Records below this offset are in it and promised.
-    floor: Offset,
-}
-
-impl Target {
-    /// Leaves it alone for a while; it has nothing from `next` on.
-    fn fall_behind(&mut self, next: Offset) {
-        let pause = self.behind.map_or(PAUSE_MIN, |behind| (behind.pause * 2).min(PAUSE_MAX));
-        let floor = self.behind.map_or(next, |behind| behind.floor.min(next));
-        self.behind = Some(Behind { retry: Instant::now() + pause, pause, floor });
-        self.next = next;
-    }
-}
-
-/// Records that were appended and are not promised yet.
-struct Round {
-    /// Everything below was appended, but for what belongs to targets that are behind.
-    upto: Offset,
-    promises: Vec<Promise>,
-}
-
-struct Promise {
-    target: i32,
-    first: Offset,
-    ticket: AppendTicket,
-    outcome: Option<Result<(), StorageError>>,
-}
-
-impl Promise {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.outcome.is_none() {
-            match Pin::new(&mut self.ticket).poll(cx) {
-                Poll::Ready(outcome) => self.outcome = Some(outcome),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Poll::Ready(())
     }
 }
 
@@ -482,18 +420,6 @@ fn steps(bytes: Bytes) -> Result<Vec<Step>, RouteError> {
         Ok(Step { end, bytes, entry })
     });
     each.collect()
-}
-
-/// Resolves when every promise of the oldest round is kept or broken; never without a round.
-async fn promised(rounds: &mut VecDeque<Round>) {
-    let Some(round) = rounds.front_mut() else { return std::future::pending().await };
-    poll_fn(|cx| {
-        // Each is polled, so that each can wake us.
-        let pending =
-            round.promises.iter_mut().filter_map(|promise| promise.poll(cx).is_pending().then_some(())).count();
-        if pending == 0 { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 /// Resolves at a moment; never without one.
