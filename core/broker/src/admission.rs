@@ -24,11 +24,20 @@ use crate::routing::Door;
 /// How many producers are held back at most; when there are more, all go on.
 const HELD_MAX: usize = 10_000;
 
-/// Producers of whose batches one was refused for the moment: what follows it must not overtake it.
+/// Producers of whose batches one was refused: what follows it must not overtake it.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     any: AtomicBool,
-    producers: Mutex<HashMap<ProducerId, (ProducerEpoch, i32)>>,
+    producers: Mutex<HashMap<ProducerId, Hold>>,
+}
+
+/// The batch that has to come first.
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    epoch: ProducerEpoch,
+    base_sequence: i32,
+    /// It was refused for the moment, so that it is sent again, and what follows it as well.
+    comes_again: bool,
 }
 
 impl Held {
@@ -38,34 +47,39 @@ impl Held {
     }
 
     /// # Errors
-    /// [`LogError::OutOfOrderSequence`] where an earlier batch has to come first.
-    pub(crate) fn check(&self, header: &BatchHeader) -> Result<(), LogError> {
+    /// Where an earlier batch has to come first: what follows one that is sent again is to be sent again as well, so that no client
+    /// takes the gap for a loss (librdkafka begins a new epoch then, in which what was stored and not acknowledged is stored a second
+    /// time). Behind one that was refused for good, [`LogError::OutOfOrderSequence`].
+    pub(crate) fn check(&self, header: &BatchHeader) -> Result<(), Refused> {
         if !self.any() || !header.has_producer_id() {
             return Ok(());
         }
         match self.producers.lock().get(&header.producer_id) {
-            Some((epoch, expected)) if *epoch == header.producer_epoch && *expected != header.base_sequence => {
-                Err(LogError::OutOfOrderSequence {
-                    producer: header.producer_id,
-                    epoch: header.producer_epoch,
-                    found: header.base_sequence,
-                    expected: *expected,
-                })
+            Some(hold) if hold.epoch != header.producer_epoch || hold.base_sequence == header.base_sequence => Ok(()),
+            None => Ok(()),
+            Some(hold) if hold.comes_again => {
+                Err(Refused::Later("an earlier batch of the producer has to come first".to_owned()))
             }
-            _ => Ok(()),
+            Some(hold) => Err(Refused::Log(LogError::OutOfOrderSequence {
+                producer: header.producer_id,
+                epoch: header.producer_epoch,
+                found: header.base_sequence,
+                expected: hold.base_sequence,
+            })),
         }
     }
 
     /// Holds a producer back until this batch comes again, if it is not held back already for one before.
-    pub(crate) fn hold(&self, header: &BatchHeader) {
+    pub(crate) fn hold(&self, header: &BatchHeader, comes_again: bool) {
         if header.has_producer_id() {
             let mut producers = self.producers.lock();
             if producers.len() >= HELD_MAX {
                 producers.clear();
             }
-            let held = producers.entry(header.producer_id).or_insert((header.producer_epoch, header.base_sequence));
-            if held.0 != header.producer_epoch {
-                *held = (header.producer_epoch, header.base_sequence);
+            let new = Hold { epoch: header.producer_epoch, base_sequence: header.base_sequence, comes_again };
+            let held = producers.entry(header.producer_id).or_insert(new);
+            if (held.epoch, held.base_sequence) == (new.epoch, new.base_sequence) || held.epoch != new.epoch {
+                *held = new;
             }
             self.any.store(true, Ordering::Release);
         }
@@ -82,6 +96,7 @@ impl Held {
 }
 
 /// A batch that may not enter, or not now.
+#[derive(Debug)]
 pub(crate) enum Refused {
     /// By the log's rules, or because of its records.
     Log(LogError),
@@ -133,7 +148,7 @@ pub(crate) async fn pass(
     match outcome {
         Ok(plan) => Ok(Passed::Batch(batch, plan)),
         Err(refused) => {
-            partition.held.hold(&original);
+            partition.held.hold(&original, matches!(refused, Refused::Later(_)));
             Err(refused)
         }
     }
@@ -307,11 +322,15 @@ mod tests {
             BatchHeader::parse(&BatchBuilder::new().producer(producer).build().unwrap()).unwrap()
         };
         let held = Held::default();
-        held.hold(&header(0, 5));
-        held.hold(&header(0, 9));
+        held.hold(&header(0, 5), true);
+        held.hold(&header(0, 9), true);
         assert!(held.check(&header(0, 5)).is_ok());
-        assert!(held.check(&header(0, 9)).is_err(), "the second does not take the first one's place");
-        held.hold(&header(1, 0));
+        let second = held.check(&header(0, 9));
+        assert!(matches!(second, Err(Refused::Later(_))), "the second does not take the first one's place");
+        held.hold(&header(0, 5), false);
+        let second = held.check(&header(0, 9));
+        assert!(matches!(second, Err(Refused::Log(LogError::OutOfOrderSequence { expected: 5, .. }))));
+        held.hold(&header(1, 0), true);
         assert!(held.check(&header(1, 0)).is_ok() && held.check(&header(1, 3)).is_err(), "a new epoch begins anew");
         held.release(&header(1, 0));
         assert!(!held.any() && held.check(&header(1, 3)).is_ok());

@@ -331,7 +331,7 @@ async fn append_to(
     match &appended {
         Ok(_) => partition.held.release(&header),
         // It is to come again, and first.
-        Err(Failure::Later(_) | Failure::Log(LogError::Diverted)) => partition.held.hold(&header),
+        Err(Failure::Later(_) | Failure::Log(LogError::Diverted)) => partition.held.hold(&header, true),
         Err(_) => {}
     }
     Ok(placed(partition, appended?))
@@ -372,7 +372,7 @@ fn look_before(
     door: &Door,
     header: &BatchHeader,
     origin: Origin,
-) -> Result<Option<Appended>, LogError> {
+) -> Result<Option<Appended>, Refused> {
     if !door.has_two_logs() && !partition.held.any() {
         return Ok(None);
     }

@@ -231,13 +231,22 @@ async fn what_follows_a_refused_batch_waits_for_it() {
     // Nothing is known of the producer yet, and still its second batch must not be first.
     let second = sent_by(producer(1), Compression::None, &["b"]);
     let held = world.send(0, second.clone()).await;
-    assert_eq!(held.error_code, i16::from(ErrorCode::OutOfOrderSequenceNumber));
+    assert_eq!(held.error_code, i16::from(ErrorCode::NotEnoughReplicas), "it is to come again, behind the first");
     let other = ProducerSequence { id: ProducerId(8), ..producer(5) };
     assert_eq!(world.send(0, sent_by(other, Compression::None, &["o"])).await.error_code, 0, "others go on");
     world.set(&[("watershed.interceptors", "obedient:off")]).await.unwrap();
     assert_eq!(world.send(0, sent_by(producer(0), Compression::None, &["a"])).await.error_code, 0);
     assert_eq!(world.send(0, second).await.error_code, 0);
     assert_eq!(world.values(TOPIC, 0).await, owned(&[(0, "o"), (1, "a"), (2, "b")]));
+
+    // One that is refused for good does not come again: what follows it is out of order.
+    world.set(INTERCEPT).await.unwrap();
+    let never = world
+        .send(0, sent_by(ProducerSequence { id: ProducerId(9), ..producer(0) }, Compression::None, &["never:no"]))
+        .await;
+    assert_eq!(never.error_code, i16::from(ErrorCode::InvalidRecord));
+    let second = sent_by(ProducerSequence { id: ProducerId(9), ..producer(1) }, Compression::None, &["b"]);
+    assert_eq!(world.send(0, second).await.error_code, i16::from(ErrorCode::OutOfOrderSequenceNumber));
 }
 
 #[tokio::test]
