@@ -156,6 +156,8 @@ fn summarized(segment: &SegmentMeta) -> SegmentSummary {
         base_offset: segment.base.0,
         end_offset: segment.end.0,
         bytes: segment.bytes,
+        records: segment.records,
+        first_timestamp: segment.first_timestamp.unwrap_or(Timestamp::NONE).0,
         max_timestamp: segment.max_timestamp.unwrap_or(Timestamp::NONE).0,
         sealed: segment.sealed,
     }
