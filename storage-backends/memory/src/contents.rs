@@ -307,6 +307,11 @@ impl Contents {
         }
         // Inside a frame, all of the frame goes; between frames the log may end exactly where it is asked to.
         let cut = self.frames_from(end).next().map(|f| f.meta.base);
+        if self.active().meta.base > end {
+            // Rewrites have left nothing below.
+            let now = self.active().meta.modified;
+            self.segments = VecDeque::from([Segment::new(end, now)]);
+        }
         self.active().cut(end);
         self.end = cut.map_or(end, |base| base.min(end)).max(self.start);
         self.generation += 1;

@@ -52,7 +52,7 @@ impl Log {
         // What stays must be durable before the state file says that it is.
         self.sync_locked()?;
         let mut book = self.book.lock();
-        let (n, entry, before) = {
+        let (n, entry, is_new, before) = {
             let st = self.state.lock();
             st.check()?;
             if to >= st.ends.end {
@@ -61,16 +61,19 @@ impl Log {
             if to < st.ends.start {
                 return Err(st.out_of_range(to));
             }
-            let n = st.segments.partition_point(|e| e.facts.base <= to);
-            let n = n.saturating_sub(1);
-            let entry = st.segments[n].clone();
+            let below = st.segments.partition_point(|e| e.facts.base <= to);
+            let n = below.saturating_sub(1);
+            // Rewrites may have left nothing below: then the log goes on in a new segment.
+            let now = self.shared.clock().now();
+            let is_new = below == 0;
+            let entry = if is_new { new_entry(&self.dir, to, LeaderEpoch::NONE, now) } else { st.segments[n].clone() };
             let epoch = match n.checked_sub(1) {
                 Some(before) => st.segments[before].facts.last_epoch,
                 None => LeaderEpoch::NONE,
             };
             let mut before = Facts::empty(entry.facts.base, epoch, entry.facts.modified);
             before.rewrites = entry.facts.rewrites;
-            (n, entry, before)
+            (n, entry, is_new, before)
         };
         let (mut at, index) = self.facts_at(&entry.segment, &entry.facts, before, to)?;
         let snapshot = {
@@ -86,6 +89,9 @@ impl Log {
         self.write_cut(&mut book, snapshot, at.end, &[])?;
         let (removed, failed, known) = {
             let mut st = self.state.lock();
+            if is_new {
+                st.segments.push_front(entry.clone());
+            }
             let removed = st.segments.split_off(n + 1);
             let active = st.active_mut();
             active.facts = at;

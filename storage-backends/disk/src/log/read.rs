@@ -388,7 +388,9 @@ impl Log {
         before: Facts,
         end: Offset,
     ) -> Result<(Facts, Index), StorageError> {
-        let mut index = if facts.sealed {
+        let mut index = if facts.bytes == 0 {
+            Index::starting_at(0)
+        } else if facts.sealed {
             Index::clone(&*self.sealed_index(segment, facts)?)
         } else {
             self.complete_active(segment, facts)?
