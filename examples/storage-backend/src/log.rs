@@ -297,6 +297,11 @@ impl FileLog {
             state.active().delete().map_err(failed)?;
             state.segments.pop();
         }
+        if state.active().meta.base > end {
+            // Rewrites have left nothing below.
+            state.active().delete().map_err(failed)?;
+            *state.active() = Segment::open(&self.dir, end, self.clock.now()).map_err(failed)?;
+        }
         files::sync_dir(&self.dir).map_err(failed)?;
         state.active().cut(end).map_err(failed)?;
         self.drop_blobs(&mut state, |(_, at)| *at > end)?;

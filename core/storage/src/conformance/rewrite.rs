@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use watershed_model::{Offset, Timestamp};
 
-use super::harness::{Log, blob, config, frame, frames, gather, partition, wire};
+use super::harness::{Log, blob, config, frame, gather, partition, wire};
 use super::segments::checked;
 use super::{Broken, Outcome, Says, Subject, fails, holds};
 use crate::framing::BatchFraming;
@@ -18,6 +18,11 @@ fn groups() -> [Vec<Frame>; 4] {
         vec![frame(17, 3, 1, 50, 90), frame(20, 2, 2, 80, 90), frame(22, 8, 2, 60, 1_000)],
         vec![frame(30, 3, 2, 70, 30)],
     ]
+}
+
+/// One-record frames behind all of those.
+fn later(from: i64, to: i64) -> Vec<Frame> {
+    (from..to).map(|at| frame(at, 1, 2, 1_000 + at, 30)).collect()
 }
 
 /// Smaller frames for the second segment: the first went, the second and third lost some records.
@@ -93,9 +98,9 @@ pub(super) async fn a_segment_gets_the_new_frames(subject: Subject) -> Outcome {
     }
     // Again, to nothing but its middle; and the log goes on.
     rewrite(&log, 8, &new[1..]).await?;
-    log.append(&frames(33, 40)).await?;
+    log.append(&later(33, 40)).await?;
     let mut all: Vec<Frame> = [&first[..], &new[1..], &third, &active].concat();
-    all.extend(frames(33, 40));
+    all.extend(later(33, 40));
     log.holds(&all, "a segment can be rewritten again, and the log goes on").await
 }
 
@@ -160,16 +165,26 @@ pub(super) async fn a_segment_without_frames_is_no_more(subject: Subject) -> Out
     holds!(log.ends()? == ends, "a rewrite leaves ends and generation", "{:?}, before {ends:?}", log.ends()?);
     log.holds(&[], SENTENCE).await?;
     fails!(
-        log.log.append(frames(32, 33)),
+        log.log.append(later(32, 33)),
         StorageError::Invalid(_),
         "offsets of what was taken out are not given out again"
     );
-    log.append(&frames(33, 36)).await?;
-    log.holds(&frames(33, 36), "a log goes on behind a gap").await?;
+    log.append(&later(33, 36)).await?;
+    log.holds(&later(33, 36), "a log goes on behind a gap").await?;
     log.log.advance_start(Offset(20)).await.says("advance_start succeeds in a gap")?;
-    log.holds(&frames(33, 36), "the start may lie in a gap").await?;
+    log.holds(&later(33, 36), "the start may lie in a gap").await?;
     log.log.truncate(Offset(34)).await.says("truncate succeeds")?;
-    log.holds(&frames(33, 34), "a log with gaps can be cut").await
+    log.holds(&later(33, 34), "a log with gaps can be cut").await?;
+    log.log.truncate(Offset(25)).await.says("truncate succeeds in a gap")?;
+    let ends = log.ends()?;
+    holds!(
+        ends.end >= Offset(20) && ends.end <= Offset(25) && checked(&log)?.len() == 1,
+        "Cuts the log so that it ends at `end` (at a frame boundary at or below it)",
+        "{ends:?}, {:?}",
+        log.log.segments()
+    );
+    log.append(&later(25, 28)).await?;
+    log.holds(&later(25, 28), "a log goes on where it was cut in a gap").await
 }
 
 pub(super) async fn nothing_changes_before_the_commit(subject: Subject) -> Outcome {
@@ -186,7 +201,7 @@ pub(super) async fn nothing_changes_before_the_commit(subject: Subject) -> Outco
     }
     let mut slow = begin(&log, 8).await?;
     slow.write(fewer()).await.says("frames of the segment can be written")?;
-    let more = frames(33, 50);
+    let more = later(33, 50);
     log.append(&more[..9]).await?;
     log.roll(vec![]).await?;
     log.append(&more[9..]).await?;
@@ -298,9 +313,9 @@ pub(super) async fn rewrites_survive_reopening(subject: Subject) -> Outcome {
         "segments are the same after reopening",
         "{after:?}, before {segments:?}"
     );
-    log.append(&frames(33, 35)).await?;
+    log.append(&later(33, 35)).await?;
     rewrite(&log, 8, &[]).await?;
-    let all: Vec<Frame> = [&groups()[2][..], &frames(33, 35)].concat();
+    let all: Vec<Frame> = [&groups()[2][..], &later(33, 35)].concat();
     log.holds(&all, "what was rewritten before closing can be rewritten after it").await
 }
 
