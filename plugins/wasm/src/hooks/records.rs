@@ -211,20 +211,22 @@ impl RecordRetention for Guest<RecordRetentionFn> {
                     stays.resize(records, Stay::Keep);
                     Ok(())
                 }
-                RetentionAnswer::Each(codes) => {
-                    answered("record retention", codes.len(), records)?;
-                    for (record, code) in codes.into_iter().enumerate() {
-                        stays.push(match code {
-                            0 => Stay::Keep,
-                            1 => Stay::Drop,
-                            _ => return Err(no_such_code("record retention's answer", record, code)),
-                        });
-                    }
-                    Ok(())
-                }
+                RetentionAnswer::Each(codes) => read_stays(&codes, records, stays),
             },
         )
     }
+}
+
+fn read_stays(codes: &[u8], records: usize, stays: &mut Vec<Stay>) -> Result<(), Failure> {
+    answered("record retention", codes.len(), records)?;
+    for (record, code) in codes.iter().enumerate() {
+        stays.push(match code {
+            0 => Stay::Keep,
+            1 => Stay::Drop,
+            other => return Err(no_such_code("record retention", record, *other)),
+        });
+    }
+    Ok(())
 }
 
 /// Every record has an answer, and every answer a record.
