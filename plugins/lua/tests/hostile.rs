@@ -9,7 +9,7 @@ use common::{
     ask_filter, ask_interceptor, ask_partitioner, ask_retention, load, load_in, load_with, make, nowhere, plugin,
 };
 use watershed_hooks::FaultKind::{self, OutOfMemory, Timeout, Trap, WrongAnswer};
-use watershed_hooks::{Failure, HookKind};
+use watershed_hooks::{Failure, HookKind, Stay};
 use watershed_plugin_host::Limits;
 
 /// What a case may take on a busy machine; a loop that is not interrupted takes forever.
