@@ -2,7 +2,7 @@
 //!
 //! The new file has a name of its own, with a count of rewrites in it. It is written beside the old one, made durable, and
 //! named; then a state file that lists it is what makes it count, in one step and for the next start too, and then the old one
-//! goes. A power cut leaves one of the two, and whichever file the state file does not list is removed at the start. A segment
+//! goes, for good before anything else changes. A power cut leaves one of the two, and whichever file the state file does not list is removed at the start. A segment
 //! of which nothing is left is listed as gone until its file's removal is durable.
 //!
 //! Readers that found a place in the old file go on in it: an open file stays readable, and who comes too late to open it
@@ -166,11 +166,8 @@ impl Rewrite {
         };
         log.shared.doom(self.old.segment.path(), delay);
         log.shared.doom(self.old.segment.index_path(), delay);
-        if file.is_none() {
-            // Until then it is the state file that says that these files do not count, and the next one will not.
-            log.sync_names(false)?;
-        }
-        Ok(())
+        // Until then it is this state file that says that the old files do not count, and a later one need not.
+        log.sync_names(false)
     }
 
     /// Fails if the segment is not what it was.
