@@ -8,8 +8,16 @@ use std::path::Path;
 
 use common::{Broker, run};
 
-const HOOKS: [&str; 7] =
-    ["interceptor", "ordering-key", "partitioner", "fetch-filter", "retention", "assignor", "topic-policy"];
+const HOOKS: [&str; 8] = [
+    "interceptor",
+    "ordering-key",
+    "partitioner",
+    "fetch-filter",
+    "retention",
+    "record-retention",
+    "assignor",
+    "topic-policy",
+];
 
 fn write(dir: &Path, name: &str, text: &str) {
     std::fs::write(dir.join(name), text).unwrap();

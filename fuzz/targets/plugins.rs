@@ -15,7 +15,7 @@ use libfuzzer_sys::fuzz_target;
 use watershed_fuzz::seeds;
 use watershed_hooks::{
     Batch, Choice, Client, Column, Environment, Hook, LogSummary, Place, Records, SegmentSummary, Settings, assign,
-    filter, intercept, order,
+    filter, intercept, order, retain,
 };
 use watershed_lua::LuaHost;
 use watershed_plugin_host::{Limits, LoadedPlugin, PluginSource};
@@ -62,8 +62,9 @@ fn question(hook: &mut Hook) {
         Hook::OrderingKey(plugin) => plugin.reads().clone(),
         Hook::Partitioner(plugin) => plugin.reads().clone(),
         Hook::FetchFilter(plugin) => plugin.reads().clone(),
+        Hook::RecordRetention(plugin) => plugin.reads().clone(),
         Hook::Retention(plugin) => {
-            let segment = SegmentSummary { base_offset: 0, end_offset: 5, bytes: 1, max_timestamp: 3, sealed: true };
+            let segment = SegmentSummary { base_offset: 0, end_offset: 5, bytes: 1, records: 5, first_timestamp: 2, max_timestamp: 3, sealed: true };
             let log = LogSummary {
                 topic: "t",
                 partition: 0,
@@ -81,6 +82,7 @@ fn question(hook: &mut Hook) {
     for (key, value) in [(Some(&b"k"[..]), Some(&b"{\"a\":1}"[..])), (None, None), (Some(b""), Some(b"v"))] {
         records.push(key, value, 7, [(&b"h"[..], None)].into_iter()).expect("they are short");
     }
+    records.set_ranks(vec![2, 1, 0]);
     let batch = Batch::new(Place { topic: "t", ..Place::default() }, Client::default(), &records, &reads);
     let three = NonZeroU32::new(3).expect("3 is not 0");
     let (mut verdicts, mut seen, mut choices, mut keys) = (Vec::new(), Vec::new(), Vec::new(), Column::new());
@@ -106,6 +108,12 @@ fn question(hook: &mut Hook) {
                 assert_eq!(seen.len(), 3);
             }
         }
+        Hook::RecordRetention(plugin) => {
+            let mut stays = Vec::new();
+            if retain(&mut **plugin, &batch, 9, &mut stays).is_ok() {
+                assert_eq!(stays.len(), 3);
+            }
+        }
         _ => {}
     }
 }
@@ -116,6 +124,7 @@ fn honest() -> Vec<Vec<u8>> {
         include_str!("../../src/cli/plugin/templates/ordering-key/plugin.luau"),
         include_str!("../../src/cli/plugin/templates/partitioner/plugin.luau"),
         include_str!("../../src/cli/plugin/templates/fetch-filter/plugin.luau"),
+        include_str!("../../src/cli/plugin/templates/record-retention/plugin.luau"),
         "return { name = 'p', version = '1', api = 1, intercept = function(b) return { false, { dlq = 'x' } } end }",
         "return { name = 'p', version = '1', api = 1, filter = function(b) return { { headers = { { 'a' } } } } end }",
     ];

@@ -29,8 +29,8 @@ use watershed_storage_disk::{DiskConfig, DiskStorage};
 const DATA: &str = "/data";
 const FILES_MAX: usize = 8;
 const FILE_BYTES_MAX: u64 = 1 << 20;
-const STATE_MAGIC: &[u8; 8] = b"WSSTATE1";
-const INDEX_MAGIC: &[u8; 8] = b"WSINDEX1";
+const STATE_MAGIC: &[u8; 8] = b"WSSTATE2";
+const INDEX_MAGIC: &[u8; 8] = b"WSINDEX2";
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 const TP: TopicIdPartition = TopicIdPartition { topic: TopicId([7; 16]), partition: 0 };

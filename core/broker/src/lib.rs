@@ -27,6 +27,7 @@ mod metrics;
 mod network;
 mod partition;
 mod reading;
+mod record_retention;
 mod replica_manager;
 mod routing;
 mod server;

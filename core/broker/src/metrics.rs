@@ -27,6 +27,9 @@ const LOG_START_OFFSET: &str = "watershed_log_start_offset";
 const LOG_END_OFFSET: &str = "watershed_log_end_offset";
 const HIGH_WATERMARK: &str = "watershed_high_watermark";
 const INGRESS_WAITING: &str = "watershed_ingress_waiting_records";
+const CLEANED_SEGMENTS: &str = "watershed_cleaned_segments_total";
+const CLEANED_RECORDS: &str = "watershed_cleaned_records_total";
+const CLEANED_BYTES: &str = "watershed_cleaned_bytes_total";
 const FETCH_SESSIONS: &str = "watershed_fetch_sessions";
 const NOT_CLEANED: &str = "watershed_compacted_topics_not_cleaned";
 const PLACE_OFFLINE: &str = "watershed_log_directory_offline";
@@ -59,6 +62,9 @@ pub fn describe() {
         INGRESS_WAITING,
         "Records that came in through a partition and are not all where they belong (watershed.partitioner.mode = broker)"
     );
+    describe_counter!(CLEANED_SEGMENTS, "Segments that were rewritten without some of their records, by topic");
+    describe_counter!(CLEANED_RECORDS, "Records that record retention took out of closed segments, by topic");
+    describe_counter!(CLEANED_BYTES, "Bytes by which closed segments shrank when they were rewritten, by topic");
     describe_gauge!(FETCH_SESSIONS, "Open fetch sessions");
     describe_gauge!(
         NOT_CLEANED,
@@ -126,6 +132,14 @@ impl Metrics {
 /// Counts an error code in a response.
 pub(crate) fn count_error(name: &'static str) {
     counter!(REQUEST_ERRORS, "error" => name).increment(1);
+}
+
+/// Counts a rewritten segment: how many records and bytes it lost.
+pub(crate) fn count_cleaned(topic: &str, records: u64, bytes: u64) {
+    let label = [("topic", topic.to_owned())];
+    counter!(CLEANED_SEGMENTS, &label).increment(1);
+    counter!(CLEANED_RECORDS, &label).increment(records);
+    counter!(CLEANED_BYTES, &label).increment(bytes);
 }
 
 /// Sets the gauges of a log directory.

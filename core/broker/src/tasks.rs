@@ -14,7 +14,7 @@ use watershed_policy::wrong_hook;
 use watershed_storage::SegmentMeta;
 
 use crate::partition::Partition;
-use crate::{Broker, groups};
+use crate::{Broker, groups, record_retention};
 
 /// How often every log is looked at for what is due: expired producers, a checkpoint.
 const MAINTAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -31,6 +31,7 @@ pub(crate) fn spawn(
     vec![
         tokio::spawn(follow_metadata(Arc::clone(broker), changes, stop.clone())),
         tokio::spawn(retention(Arc::clone(broker), stop.clone())),
+        tokio::spawn(record_retention::run(Arc::clone(broker), stop.clone())),
         tokio::spawn(maintenance(Arc::clone(broker), stop.clone())),
         tokio::spawn(groups::run_timers(Arc::clone(broker), stop.clone())),
         tokio::spawn(groups::run_lags(Arc::clone(broker), stop.clone())),
@@ -155,6 +156,8 @@ fn summarized(segment: &SegmentMeta) -> SegmentSummary {
         base_offset: segment.base.0,
         end_offset: segment.end.0,
         bytes: segment.bytes,
+        records: segment.records,
+        first_timestamp: segment.first_timestamp.unwrap_or(Timestamp::NONE).0,
         max_timestamp: segment.max_timestamp.unwrap_or(Timestamp::NONE).0,
         sealed: segment.sealed,
     }

@@ -206,6 +206,7 @@ fn bindings(topic: &str, config: &TopicConfig, plugins: &PluginSet) -> Option<Ar
         enforce_grace: Duration::from_millis(wanted.enforce_grace_ms),
         fetch_filter: one(HookKind::FetchFilter, &wanted.fetch_filter),
         retention: one(HookKind::Retention, &wanted.retention_policy),
+        record_retention: one(HookKind::RecordRetention, &wanted.record_retention),
     };
     (!bindings.is_empty()).then(|| Arc::new(bindings))
 }

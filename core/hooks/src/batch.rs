@@ -97,6 +97,7 @@ pub struct Records {
     timestamps: Vec<i64>,
     headers: HeaderColumns,
     ordering_keys: Column,
+    ranks: Vec<u32>,
     bytes: usize,
 }
 
@@ -192,6 +193,11 @@ impl Records {
         self.ordering_keys = ordering_keys;
     }
 
+    /// Sets the records' ranks.
+    pub fn set_ranks(&mut self, ranks: Vec<u32>) {
+        self.ranks = ranks;
+    }
+
     /// Takes the ordering keys out, to fill them anew.
     pub fn take_ordering_keys(&mut self) -> Column {
         std::mem::take(&mut self.ordering_keys)
@@ -205,6 +211,7 @@ impl Records {
         self.timestamps.clear();
         self.headers.clear();
         self.ordering_keys.clear();
+        self.ranks.clear();
         self.bytes = 0;
     }
 
@@ -319,6 +326,19 @@ impl<'a> Batch<'a> {
     pub fn ordering_keys(&self) -> Result<&'a Column, Failure> {
         declared(self.reads.ordering_keys, "ordering_keys")?;
         Ok(&self.records.ordering_keys)
+    }
+
+    /// How many newer records of its ordering key (or else its key) a partition holds, for each record: 0 for the newest, and
+    /// for a record without either. Only the hook `record-retention` is told.
+    ///
+    /// # Errors
+    /// As [`Batch::keys`], or there are none here.
+    pub fn ranks(&self) -> Result<&'a [u32], Failure> {
+        declared(self.reads.ranks, "ranks")?;
+        if self.records.ranks.len() != self.len() {
+            return Err(Failure::Permanent("ranks are only known to the hook record-retention".to_owned()));
+        }
+        Ok(&self.records.ranks)
     }
 
     /// What defines the order of each record: its ordering key, or else its key.

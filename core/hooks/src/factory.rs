@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{Assignor, FetchFilter, Interceptor, OrderingKey, Partitioner, Retention, TopicPolicy};
+use crate::{Assignor, FetchFilter, Interceptor, OrderingKey, Partitioner, RecordRetention, Retention, TopicPolicy};
 
 /// A plugin's own settings: the table `config` of its entry in the configuration file, as JSON.
 pub type Settings = Map<String, Value>;
@@ -106,6 +106,8 @@ pub enum HookKind {
     FetchFilter,
     /// What a partition need not keep any longer: [`Retention`].
     Retention,
+    /// Which records it need not keep any longer: [`RecordRetention`].
+    RecordRetention,
     /// Which member of a group gets which partition: [`Assignor`].
     Assignor,
     /// Which topics there may be: [`TopicPolicy`].
@@ -114,12 +116,13 @@ pub enum HookKind {
 
 impl HookKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Interceptor,
         Self::OrderingKey,
         Self::Partitioner,
         Self::FetchFilter,
         Self::Retention,
+        Self::RecordRetention,
         Self::Assignor,
         Self::TopicPolicy,
     ];
@@ -133,6 +136,7 @@ impl HookKind {
             Self::Partitioner => "partitioner",
             Self::FetchFilter => "fetch-filter",
             Self::Retention => "retention",
+            Self::RecordRetention => "record-retention",
             Self::Assignor => "assignor",
             Self::TopicPolicy => "topic-policy",
         }
@@ -158,6 +162,8 @@ pub enum Hook {
     FetchFilter(Box<dyn FetchFilter>),
     /// Serves the hook `retention`.
     Retention(Box<dyn Retention>),
+    /// Serves the hook `record-retention`.
+    RecordRetention(Box<dyn RecordRetention>),
     /// Serves the hook `assignor`.
     Assignor(Box<dyn Assignor>),
     /// Serves the hook `topic-policy`.
@@ -174,6 +180,7 @@ impl Hook {
             Self::Partitioner(_) => HookKind::Partitioner,
             Self::FetchFilter(_) => HookKind::FetchFilter,
             Self::Retention(_) => HookKind::Retention,
+            Self::RecordRetention(_) => HookKind::RecordRetention,
             Self::Assignor(_) => HookKind::Assignor,
             Self::TopicPolicy(_) => HookKind::TopicPolicy,
         }

@@ -9,6 +9,7 @@
 //! - [`OrderingKey`]: what defines the order of a record, in place of its key.
 //! - [`Partitioner`]: which partition each record belongs to.
 //! - [`FetchFilter`]: what a consumer sees of a topic.
+//! - [`RecordRetention`]: which records a partition need not keep any longer.
 //!
 //! On other things:
 //! - [`Retention`]: what a partition need not keep any longer; sees a [`LogSummary`].
@@ -31,6 +32,7 @@ mod murmur2;
 mod ordering_key;
 mod partitioner;
 mod reads;
+mod record_retention;
 mod retention;
 mod topic_policy;
 mod verdict;
@@ -45,6 +47,7 @@ pub use murmur2::murmur2;
 pub use ordering_key::{OrderingKey, order};
 pub use partitioner::{Choice, Partitioner, assign};
 pub use reads::{HeaderReads, Reads};
+pub use record_retention::{RecordRetention, Stay, retain};
 pub use retention::{LogSummary, Retention, SegmentSummary};
 pub use topic_policy::{TopicAction, TopicChange, TopicPolicy, TopicVerdict};
 pub use verdict::{FetchFilter, Header, Interceptor, Replacement, Verdict, Visibility, filter, intercept};

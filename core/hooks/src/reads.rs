@@ -33,14 +33,22 @@ pub struct Reads {
     pub timestamps: bool,
     /// What the hook `ordering-key` said.
     pub ordering_keys: bool,
+    /// How many newer records of their ordering key there are, which only the hook `record-retention` is told.
+    pub ranks: bool,
     /// Their headers.
     pub headers: HeaderReads,
 }
 
 impl Reads {
     /// Nothing but how many records there are and how large they are.
-    pub const NOTHING: Self =
-        Self { keys: false, values: false, timestamps: false, ordering_keys: false, headers: HeaderReads::None };
+    pub const NOTHING: Self = Self {
+        keys: false,
+        values: false,
+        timestamps: false,
+        ordering_keys: false,
+        ranks: false,
+        headers: HeaderReads::None,
+    };
 
     /// Keys, and what stands for them.
     pub const KEYS: Self = Self { keys: true, ordering_keys: true, ..Self::NOTHING };
@@ -63,6 +71,7 @@ impl Reads {
             values: self.values || other.values,
             timestamps: self.timestamps || other.timestamps,
             ordering_keys: self.ordering_keys || other.ordering_keys,
+            ranks: self.ranks || other.ranks,
             headers,
         }
     }

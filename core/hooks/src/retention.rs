@@ -5,12 +5,16 @@ use crate::Failure;
 /// One segment of a partition's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentSummary {
-    /// The offset of its first record.
+    /// The offset that it began with. Its first record may lie above that, where records were taken out.
     pub base_offset: i64,
     /// The offset behind its last record.
     pub end_offset: i64,
     /// Its size, in bytes.
     pub bytes: u64,
+    /// How many records it holds.
+    pub records: u64,
+    /// The largest timestamp of its first batch, in milliseconds since 1970; -1 where that has none.
+    pub first_timestamp: i64,
     /// The largest timestamp of its records, in milliseconds since 1970; -1 where it has none.
     pub max_timestamp: i64,
     /// Whether it is closed. The one that is still written to is the last, and is never deleted.

@@ -1,7 +1,7 @@
 //! Kafka's log semantics, above any storage backend.
 //!
 //! A [`UnifiedLog`] is one partition: it numbers batches, knows its producers (idempotence) and leader epochs, keeps the
-//! high watermark and the last stable offset, and deletes what is too old. Bytes, files and durability are the backend's
+//! high watermark and the last stable offset, deletes what is too old, and cleans closed segments of single records. Bytes, files and durability are the backend's
 //! ([`watershed_storage::PartitionLog`]); requests, replicas and error codes are the broker's.
 //!
 //! Start at [`validate`](validate()), which judges a producer's bytes outside any lock, and
@@ -26,7 +26,7 @@ pub use error::{LogError, RecordIssue};
 pub use marks::{Listener, Mark, Marks, Passed, Reached, Registration};
 pub use producers::{ActiveProducer, Admission, BatchMeta, ProducerStates, TransactionGuard};
 pub use unified::{
-    AppendTicket, Appended, Bound, DeletionReason, LogContext, LogRead, OffsetAtTime, OffsetSpec, Opened,
-    RetentionOutcome, UnifiedLog,
+    AppendTicket, Appended, BatchFate, Bound, Cleaned, DeletionReason, Judge, Judged, LogContext, LogRead,
+    OffsetAtTime, OffsetSpec, Opened, RetentionOutcome, UnifiedLog,
 };
 pub use validate::{Origin, ValidatedBatch, validate};

@@ -31,6 +31,10 @@ pub const SLICE_RECORDS_MAX: usize = 256;
 /// How many bytes the records that a plugin is asked about at once have together, unless it is a single one.
 pub const SLICE_BYTES_MAX: usize = 1 << 20;
 
+/// How many ordering keys are counted at once to rank the records of a partition; each costs some 64 bytes. Where there are more,
+/// they are taken in turns.
+pub const RANKED_KEYS_MAX: usize = 1 << 19;
+
 /// How many offending records a refused batch names; a batch can hold a million of them.
 pub const RECORD_ISSUES_MAX: usize = 100;
 

@@ -82,17 +82,14 @@ impl Binding {
         }
     }
 
-    /// Asks the plugin. `Ok(None)`: go on without it, because it is in shadow and failed, or its `on_error` is open.
-    ///
-    /// # Errors
-    /// [`CallError`]: it has no answer, and that has effect.
-    pub fn ask<R>(
+    /// Asks the plugin. What follows from a failure is the caller's business.
+    pub(crate) fn ask_strictly<R>(
         &self,
         client: &Client<'_>,
         records: usize,
         ask: impl FnOnce(&mut Hook) -> Result<R, Failure>,
-    ) -> Result<Option<R>, CallError> {
-        let answer = match &self.plugin {
+    ) -> Result<R, CallError> {
+        match &self.plugin {
             Bound::Loaded(plugin) => plugin.call(client, records, ask),
             Bound::Missing { hook, name } => Err(CallError {
                 plugin: name.clone(),
@@ -103,8 +100,20 @@ impl Binding {
                 reason: "it is not loaded; name it under [[plugins]] again, or take it out of the topic's configs"
                     .to_owned(),
             }),
-        };
-        match answer {
+        }
+    }
+
+    /// Asks the plugin. `Ok(None)`: go on without it, because it is in shadow and failed, or its `on_error` is open.
+    ///
+    /// # Errors
+    /// [`CallError`]: it has no answer, and that has effect.
+    pub fn ask<R>(
+        &self,
+        client: &Client<'_>,
+        records: usize,
+        ask: impl FnOnce(&mut Hook) -> Result<R, Failure>,
+    ) -> Result<Option<R>, CallError> {
+        match self.ask_strictly(client, records, ask) {
             Ok(answer) => Ok(Some(answer)),
             Err(_) if self.is_shadow() => Ok(None),
             Err(error) => match self.plugin() {
@@ -129,7 +138,7 @@ pub fn wrong_hook(hook: &Hook) -> Failure {
 pub struct TopicBindings {
     /// What records pass before they enter, in this order.
     pub interceptors: Vec<Binding>,
-    /// What defines their order; asked only where a partitioner holds.
+    /// What defines their order; asked only where a partitioner holds, or records are ranked.
     pub ordering_key: Option<Binding>,
     /// The partitioner that is enforced.
     pub enforced: Option<Binding>,
@@ -139,15 +148,18 @@ pub struct TopicBindings {
     pub enforce_grace: Duration,
     /// What records pass before a consumer gets them.
     pub fetch_filter: Option<Binding>,
-    /// What says how long records stay.
+    /// What says how long records stay, by whole segments.
     pub retention: Option<Binding>,
+    /// What says how long each record stays.
+    pub record_retention: Option<Binding>,
 }
 
 impl TopicBindings {
     /// Whether nothing is bound.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.has_admission() && self.fetch_filter.is_none() && self.retention.is_none()
+        !self.has_admission()
+            && [&self.fetch_filter, &self.retention, &self.record_retention].iter().all(|binding| binding.is_none())
     }
 
     /// Whether produced records are looked at.

@@ -4,7 +4,8 @@
 //!   being the host's business, then breaker, metrics and a rate-limited line in the log. Native plugins come the same way.
 //! - [`Binding`] is a plugin bound to a topic, `on` or in `shadow`; [`TopicBindings`] are all of a topic.
 //! - [`admit`] takes the records of a produced batch through interceptors, ordering key and partitioner, slice by slice;
-//!   [`reveal`] those of a fetched batch through the fetch filter.
+//!   [`reveal`] those of a fetched batch through the fetch filter; [`RecordKeeper`] asks which records of closed segments stay,
+//!   with their [`Ranks`].
 //!
 //! Absent: no engine, no log, no error code and no I/O.
 
@@ -15,6 +16,8 @@ mod log;
 mod metrics;
 mod plugin;
 mod produce;
+mod ranks;
+mod retain;
 mod rewrite;
 mod set;
 mod slices;
@@ -28,5 +31,7 @@ pub use fetch::{Reader, Revealed, reveal};
 pub use metrics::describe as describe_metrics;
 pub use plugin::{CallError, OnError, Origin, Plugin, PluginParts, PluginStatus};
 pub use produce::{Admission, DeadLetter, Entry, Refusal, Spread, admit};
+pub use ranks::Ranks;
+pub use retain::{Held, RecordKeeper, Rest};
 pub use rewrite::RewriteError;
 pub use set::{PluginSet, guarded_assignor};

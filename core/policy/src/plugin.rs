@@ -160,6 +160,7 @@ impl Plugin {
             Hook::OrderingKey(it) => (it.reads().clone(), false),
             Hook::Partitioner(it) => (it.reads().clone(), it.deterministic()),
             Hook::FetchFilter(it) => (it.reads().clone(), false),
+            Hook::RecordRetention(it) => (it.reads().clone(), false),
             _ => (Reads::NOTHING, false),
         };
         Ok(Self {

@@ -1,5 +1,6 @@
 //! Where a frame begins and ends: the only thing a backend must be told about record batches.
 
+use watershed_model::Timestamp;
 use watershed_model::record::{BatchHeader, HEADER_BYTES};
 
 use crate::FrameMeta;
@@ -31,17 +32,24 @@ pub trait Framing: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BatchFraming;
 
-fn meta(header: &BatchHeader) -> Result<FrameMeta, FramingError> {
+/// What a backend is to know of the batch with this header.
+///
+/// # Errors
+/// It has no place in a log.
+pub fn frame_meta(header: &BatchHeader) -> Result<FrameMeta, FramingError> {
     if header.base_offset.0 < 0 || header.last_offset_delta < 0 {
         let (base, delta) = (header.base_offset, header.last_offset_delta);
         return Err(FramingError(format!("base offset {base} with last offset delta {delta} is impossible")));
     }
+    let records = u32::try_from(header.record_count).unwrap_or(0);
     Ok(FrameMeta {
         base: header.base_offset,
         last: header.last_offset(),
         epoch: header.leader_epoch,
-        max_timestamp: header.max_timestamp,
+        // The header of a batch that lost its records still has their timestamp, for its producer's sake.
+        max_timestamp: if records == 0 { Timestamp::NONE } else { header.max_timestamp },
         len: header.total_bytes,
+        records,
     })
 }
 
@@ -51,12 +59,12 @@ impl Framing for BatchFraming {
     }
 
     fn parse(&self, head: &[u8]) -> Result<FrameMeta, FramingError> {
-        meta(&BatchHeader::parse(head).map_err(|e| FramingError(e.to_string()))?)
+        frame_meta(&BatchHeader::parse(head).map_err(|e| FramingError(e.to_string()))?)
     }
 
     fn verify(&self, frame: &[u8]) -> Result<FrameMeta, FramingError> {
         let header = BatchHeader::parse(frame).map_err(|e| FramingError(e.to_string()))?;
-        let meta = meta(&header)?;
+        let meta = frame_meta(&header)?;
         if frame.len() != meta.len as usize {
             return Err(FramingError(format!("a frame of {} bytes was cut at {}", meta.len, frame.len())));
         }

@@ -6,7 +6,8 @@
 //!
 //! - [`LogStorage`] opens, lists and destroys partitions.
 //! - [`PartitionLog`] is one partition's log: ordered appends whose [`Ticket`]s ripen when the backend's promise holds,
-//!   reads that return [`Piece`]s, truncation, checkpoints.
+//!   reads that return [`Piece`]s, truncation, checkpoints; [`SegmentRewrite`] puts fewer or smaller frames in the place of a
+//!   sealed segment's.
 //! - [`framing`] holds the framing of Kafka's batches.
 //! - [`conformance`] is the suite that every backend must pass.
 //!
@@ -45,10 +46,12 @@ pub struct FrameMeta {
     pub last: Offset,
     /// The epoch of the leader that appended it.
     pub epoch: LeaderEpoch,
-    /// The largest timestamp in it; -1 where it has none.
+    /// The largest timestamp of its records; -1 where it has none.
     pub max_timestamp: Timestamp,
     /// Its length in bytes, header included.
     pub len: u32,
+    /// How many records are in it: no more than it has offsets, and fewer where some were taken out.
+    pub records: u32,
 }
 
 /// A frame to be appended: a patched header and the untouched rest, so that no byte of the body is copied.
@@ -118,12 +121,14 @@ pub struct SegmentConfig {
 /// A segment, as retention and rolling see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentMeta {
-    /// Its first offset; names it.
+    /// The offset that it began with; names it. A rewrite may have taken that record out.
     pub base: Offset,
-    /// The offset after its last record.
+    /// The offset after its last frame.
     pub end: Offset,
     /// The bytes of its frames.
     pub bytes: u64,
+    /// The records in its frames.
+    pub records: u64,
     /// The largest timestamp of its first frame; `None` while it is empty.
     pub first_timestamp: Option<Timestamp>,
     /// The largest timestamp in it; `None` while it is empty.
@@ -305,6 +310,12 @@ pub trait PartitionLog: Send + Sync {
     /// deleted, their files after [`SegmentConfig::delete_delay`].
     fn advance_start(&self, to: Offset) -> Fut<'_, ()>;
 
+    /// Begins to write the sealed segment with this base anew. Nothing changes before [`SegmentRewrite::commit`]; dropping the
+    /// rewrite gives it up. One rewrite of a log is under way at a time, and appends and reads go on meanwhile.
+    ///
+    /// [`StorageError::Invalid`] where there is no such segment, or it is not sealed or not synced.
+    fn rewrite(self: Arc<Self>, base: Offset) -> Fut<'static, Box<dyn SegmentRewrite>>;
+
     /// The segments from the oldest to the active one. Never empty.
     fn segments(&self) -> Vec<SegmentMeta>;
 
@@ -313,4 +324,51 @@ pub trait PartitionLog: Send + Sync {
 
     /// Makes everything durable and closes the log's handles, so that it can be opened again.
     fn close(&self) -> Fut<'_, ()>;
+}
+
+/// A sealed segment that is being written anew: with frames taken out, or smaller ones in their places. The offsets that are
+/// left over become a gap.
+pub trait SegmentRewrite: Send {
+    /// Writes the next frames. They lie within the segment's offsets, in order, and their epochs do not fall.
+    ///
+    /// # Errors
+    /// [`StorageError::Invalid`] for frames that do not belong here, or what writing meets; the rewrite is of no use then, and
+    /// the log is as it was.
+    fn write(&mut self, frames: Vec<Frame>) -> Fut<'_, ()>;
+
+    /// Puts what was written in the place of the segment's frames: all or nothing, durable on return. A segment without frames
+    /// is no more. Ends, blobs and generation stay as they are, and pieces that were read before stay readable.
+    ///
+    /// # Errors
+    /// [`StorageError::Invalid`] where the segment is not what it was (deleted, cut), or what writing meets; the log is as it
+    /// was.
+    fn commit(self: Box<Self>) -> Fut<'static, ()>;
+}
+
+/// Says why these frames cannot be written into a segment with this base and end behind a frame of this end and epoch; every
+/// backend checks the same of a [`SegmentRewrite`].
+///
+/// # Errors
+/// [`StorageError::Invalid`].
+pub fn check_rewritten(
+    segment: &SegmentMeta,
+    mut behind: (Offset, LeaderEpoch),
+    frames: &[Frame],
+) -> Result<(Offset, LeaderEpoch), StorageError> {
+    for Frame { meta, head, body } in frames {
+        let (next, epoch) = behind;
+        if meta.base < next.max(segment.base) || meta.last < meta.base || meta.last >= segment.end || meta.epoch < epoch
+        {
+            return Err(StorageError::Invalid(format!(
+                "a frame of offsets {} to {} of epoch {} cannot follow {next} of epoch {epoch} in a segment of {} to {}",
+                meta.base, meta.last, meta.epoch, segment.base, segment.end
+            )));
+        }
+        if meta.len as usize != head.len() + body.len() {
+            let (len, has) = (meta.len, head.len() + body.len());
+            return Err(StorageError::Invalid(format!("the frame at {} says {len} bytes and has {has}", meta.base)));
+        }
+        behind = (meta.last.plus(1), meta.epoch);
+    }
+    Ok(behind)
 }

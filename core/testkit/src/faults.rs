@@ -37,6 +37,8 @@ pub enum Op {
     Reset,
     /// `PartitionLog::advance_start`.
     AdvanceStart,
+    /// `PartitionLog::rewrite`, and the commit of one.
+    Rewrite,
     /// `close` of a log or of the storage.
     Close,
 }
@@ -44,7 +46,7 @@ pub enum Op {
 impl Op {
     /// Whether a full medium refuses it.
     fn needs_space(self) -> bool {
-        matches!(self, Self::Append | Self::Roll | Self::Checkpoint)
+        matches!(self, Self::Append | Self::Roll | Self::Checkpoint | Self::Rewrite)
     }
 
     /// Whether a dead device refuses it. What is in memory can still be read.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use watershed_model::{Offset, Timestamp, TopicIdPartition};
 use watershed_storage::{
     Blob, Caps, Ends, Frame, FrameMeta, Framing, Fut, Health, LogStorage, PartitionLog, Promise, Read, RecoveryReport,
-    SegmentConfig, SegmentMeta, StorageError, Ticket,
+    SegmentConfig, SegmentMeta, SegmentRewrite, StorageError, Ticket,
 };
 
 use crate::faults::{Faults, Op};
@@ -327,6 +327,14 @@ impl PartitionLog for FaultyLog {
         Box::pin(self.cut(Op::AdvanceStart, Box::pin(async move { self.inner.advance_start(to).await })))
     }
 
+    fn rewrite(self: Arc<Self>, base: Offset) -> Fut<'static, Box<dyn SegmentRewrite>> {
+        Box::pin(async move {
+            self.faults.pass(Op::Rewrite).await?;
+            let inner = Arc::clone(&self.inner).rewrite(base).await?;
+            Ok(Box::new(FaultyRewrite { inner, faults: self.faults.clone() }) as Box<dyn SegmentRewrite>)
+        })
+    }
+
     fn segments(&self) -> Vec<SegmentMeta> {
         self.inner.segments()
     }
@@ -339,6 +347,24 @@ impl PartitionLog for FaultyLog {
         Box::pin(async {
             self.faults.pass(Op::Close).await?;
             self.inner.close().await
+        })
+    }
+}
+
+struct FaultyRewrite {
+    inner: Box<dyn SegmentRewrite>,
+    faults: Faults,
+}
+
+impl SegmentRewrite for FaultyRewrite {
+    fn write(&mut self, frames: Vec<Frame>) -> Fut<'_, ()> {
+        self.inner.write(frames)
+    }
+
+    fn commit(self: Box<Self>) -> Fut<'static, ()> {
+        Box::pin(async move {
+            self.faults.pass(Op::Rewrite).await?;
+            self.inner.commit().await
         })
     }
 }

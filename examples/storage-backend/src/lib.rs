@@ -7,6 +7,7 @@
 //! - `files`: writing small files so that they survive a power cut.
 //! - `segment`: one file of frames, and the walk through it.
 //! - `log`: the `PartitionLog`; `state` what is behind its lock.
+//! - `rewrite`: a sealed segment that is written anew.
 //! - `flusher`: the thread that syncs and ripens tickets.
 //!
 //! The README says what this backend leaves out.
@@ -14,6 +15,7 @@
 mod files;
 mod flusher;
 mod log;
+mod rewrite;
 mod segment;
 mod state;
 

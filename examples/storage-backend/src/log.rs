@@ -15,10 +15,11 @@ use tokio::sync::watch;
 use watershed_model::{Clock, Offset, Timestamp};
 use watershed_storage::{
     Blob, Ends, FlushMode, Frame, FrameMeta, Framing, Fut, Health, PartitionLog, Piece, Read, RecoveryReport,
-    SegmentConfig, SegmentMeta, StorageError, Ticket,
+    SegmentConfig, SegmentMeta, SegmentRewrite, StorageError, Ticket,
 };
 
 use crate::flusher::Flusher;
+use crate::rewrite::FileRewrite;
 use crate::segment::Segment;
 use crate::state::State;
 use crate::{done, files, names};
@@ -31,7 +32,7 @@ const CLEAN: &str = "clean";
 
 #[derive(Debug)]
 pub(crate) struct FileLog {
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     clock: Arc<dyn Clock>,
     flusher: Flusher,
     health: Arc<watch::Sender<Health>>,
@@ -138,7 +139,7 @@ impl FileLog {
         Ok(())
     }
 
-    fn io(&self, action: &str, error: io::Error) -> StorageError {
+    pub(crate) fn io(&self, action: &str, error: io::Error) -> StorageError {
         let place = self.dir.display().to_string();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::Full { place },
@@ -152,13 +153,13 @@ impl FileLog {
     }
 
     /// The state, if the log is open.
-    fn readable(&self) -> Result<MutexGuard<'_, State>, StorageError> {
+    pub(crate) fn readable(&self) -> Result<MutexGuard<'_, State>, StorageError> {
         let state = self.state.lock();
         if state.progress.is_some() { Ok(state) } else { Err(StorageError::Gone) }
     }
 
     /// The state, if the log takes changes.
-    fn writable(&self) -> Result<MutexGuard<'_, State>, StorageError> {
+    pub(crate) fn writable(&self) -> Result<MutexGuard<'_, State>, StorageError> {
         let state = self.readable()?;
         match &state.failed {
             None => Ok(state),
@@ -295,6 +296,11 @@ impl FileLog {
         while state.segments.len() > 1 && state.active().meta.base > end {
             state.active().delete().map_err(failed)?;
             state.segments.pop();
+        }
+        if state.active().meta.base > end {
+            // Rewrites have left nothing below.
+            state.active().delete().map_err(failed)?;
+            *state.active() = Segment::open(&self.dir, end, self.clock.now()).map_err(failed)?;
         }
         files::sync_dir(&self.dir).map_err(failed)?;
         state.active().cut(end).map_err(failed)?;
@@ -452,6 +458,10 @@ impl PartitionLog for FileLog {
 
     fn advance_start(&self, to: Offset) -> Fut<'_, ()> {
         done(self.advance_now(to))
+    }
+
+    fn rewrite(self: Arc<Self>, base: Offset) -> Fut<'static, Box<dyn SegmentRewrite>> {
+        done(FileRewrite::begin(self, base).map(|begun| Box::new(begun) as Box<dyn SegmentRewrite>))
     }
 
     fn segments(&self) -> Vec<SegmentMeta> {

@@ -38,6 +38,7 @@ impl Segment {
             base,
             end: base,
             bytes: 0,
+            records: 0,
             first_timestamp: None,
             max_timestamp: None,
             modified: now,
@@ -84,6 +85,7 @@ impl Segment {
         self.frames.push((frame, meta.bytes));
         meta.end = frame.last.plus(1);
         meta.bytes += u64::from(frame.len);
+        meta.records += u64::from(frame.records);
         meta.first_timestamp.get_or_insert(frame.max_timestamp);
         meta.max_timestamp = meta.max_timestamp.max(Some(frame.max_timestamp));
     }
@@ -110,8 +112,14 @@ impl Segment {
     pub(crate) fn cut(&mut self, end: Offset) -> io::Result<()> {
         let keep = self.frames.partition_point(|(frame, _)| frame.last < end);
         let kept: Vec<_> = self.frames.drain(..).take(keep).collect();
-        let empty =
-            SegmentMeta { end: self.meta.base, bytes: 0, first_timestamp: None, max_timestamp: None, ..self.meta };
+        let empty = SegmentMeta {
+            end: self.meta.base,
+            bytes: 0,
+            records: 0,
+            first_timestamp: None,
+            max_timestamp: None,
+            ..self.meta
+        };
         self.meta = empty;
         self.meta.sealed = false;
         kept.into_iter().for_each(|(frame, _)| self.push(frame));

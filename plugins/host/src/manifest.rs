@@ -139,10 +139,11 @@ fn reads(columns: &[String], headers: Vec<String>) -> Result<Reads, ManifestErro
             "values" => reads.values = true,
             "timestamps" => reads.timestamps = true,
             "ordering_keys" => reads.ordering_keys = true,
+            "ranks" => reads.ranks = true,
             "headers" => reads.headers = HeaderReads::All,
             _ => {
                 return Err(ManifestError(format!(
-                    "reads names {column:?}; there are keys, values, timestamps, ordering_keys, headers"
+                    "reads names {column:?}; there are keys, values, timestamps, ordering_keys, ranks, headers"
                 )));
             }
         }

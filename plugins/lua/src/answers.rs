@@ -1,7 +1,7 @@
 //! Reading what a script answered about the records of a batch: `batch.luau` checked and packed it.
 
 use mlua::{Buffer, Value};
-use watershed_hooks::{Choice, Column, Failure, Header, Replacement, Verdict, Visibility};
+use watershed_hooks::{Choice, Column, Failure, Header, Replacement, Stay, Verdict, Visibility};
 
 use crate::call::message;
 
@@ -164,6 +164,15 @@ pub(crate) fn visibilities(
     into: &mut Vec<Visibility>,
 ) -> Result<(), Failure> {
     each(&packed(returned, what)?, n, what, into, |reader| reader.visibility())
+}
+
+/// What the hook `record-retention` said.
+pub(crate) fn stays(returned: &Returned, n: usize, what: &str, into: &mut Vec<Stay>) -> Result<(), Failure> {
+    each(&packed(returned, what)?, n, what, into, |reader| match reader.byte()? {
+        0 => Some(Stay::Keep),
+        1 => Some(Stay::Drop),
+        _ => None,
+    })
 }
 
 /// What the hook `partitioner` said.

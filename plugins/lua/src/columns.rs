@@ -20,6 +20,7 @@ const LAST: u32 = 7;
 const HEADERS: u32 = 8;
 const PLACE: u32 = 9;
 const CLIENT: u32 = 10;
+const RANKS: u32 = 11;
 
 /// Where a text that is null begins.
 const NULL: u32 = u32::MAX;
@@ -80,10 +81,11 @@ impl Columns {
                 Ok(timestamps) => one(lua.create_buffer(exact(timestamps))?),
                 Err(failure) => return Ok(Err(failure)),
             },
-            SIZES => {
-                let sizes: Vec<u8> = batch.record_bytes().iter().flat_map(|size| size.to_le_bytes()).collect();
-                one(lua.create_buffer(sizes)?)
-            }
+            SIZES => one(lua.create_buffer(numbers(batch.record_bytes()))?),
+            RANKS => match batch.ranks() {
+                Ok(ranks) => one(lua.create_buffer(numbers(ranks))?),
+                Err(failure) => return Ok(Err(failure)),
+            },
             FIRST | LAST => {
                 let pick = if what == FIRST { Pick::First } else { Pick::Last };
                 let name = name.map(|name| name.as_bytes().to_vec()).unwrap_or_default();
@@ -155,6 +157,10 @@ fn header(scratch: &mut Vec<u8>, batch: &Batch<'_>, name: &[u8], pick: Pick) -> 
     }
     values.into_iter().flatten().for_each(|value| scratch.extend_from_slice(value));
     Ok(())
+}
+
+fn numbers(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
 /// Timestamps as doubles; those that are none exactly become NaN, and reading them an error.

@@ -33,7 +33,11 @@ impl Plugin {
     ) -> Result<Instance, Failure> {
         let native = matches!(
             hook,
-            HookKind::Interceptor | HookKind::OrderingKey | HookKind::Partitioner | HookKind::FetchFilter
+            HookKind::Interceptor
+                | HookKind::OrderingKey
+                | HookKind::Partitioner
+                | HookKind::FetchFilter
+                | HookKind::RecordRetention
         );
         let running = self.script.start(environment, &self.counters, native)?;
         if let Some(init) = script::function(&running.table, "init").map_err(Failure::Permanent)? {
@@ -88,6 +92,7 @@ impl PluginFactory for Factory {
             HookKind::Partitioner => Hook::Partitioner(it),
             HookKind::FetchFilter => Hook::FetchFilter(it),
             HookKind::Retention => Hook::Retention(it),
+            HookKind::RecordRetention => Hook::RecordRetention(it),
             HookKind::Assignor => Hook::Assignor(it),
             HookKind::TopicPolicy => Hook::TopicPolicy(it),
             other => return Err(self.broken(format!("scripts cannot serve the hook {other}"))),

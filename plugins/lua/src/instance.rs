@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use mlua::{Function, IntoLuaMulti, Lua, LuaString, Value};
 use watershed_hooks::{
-    Batch, Choice, Column, Failure, FetchFilter, HookKind, Interceptor, OrderingKey, Partitioner, Reads, Verdict,
-    Visibility,
+    Batch, Choice, Column, Failure, FetchFilter, HookKind, Interceptor, OrderingKey, Partitioner, Reads,
+    RecordRetention, Stay, Verdict, Visibility,
 };
 
 use crate::answers::{self, Returned};
 use crate::columns::Columns;
 use crate::factory::Plugin;
+use crate::others::exact;
 use crate::script::{self, Running};
 
 /// A state that serves one hook.
@@ -46,7 +47,7 @@ impl Instance {
     }
 
     /// Asks about a batch.
-    fn ask(&mut self, batch: &Batch<'_>, more: Option<u32>) -> Result<Returned, Failure> {
+    fn ask(&mut self, batch: &Batch<'_>, more: Option<f64>) -> Result<Returned, Failure> {
         let (lua, columns) = (&self.lua, &self.columns);
         self.plugin.script.run(self.budget, || {
             lua.scope(|scope| {
@@ -113,8 +114,20 @@ impl Partitioner for Instance {
         partitions: NonZeroU32,
         choices: &mut Vec<Choice>,
     ) -> Result<(), Failure> {
-        let returned = self.ask(batch, Some(partitions.get()))?;
+        let returned = self.ask(batch, Some(partitions.get().into()))?;
         answers::choices(&returned, batch.len(), &self.what, choices)
+    }
+}
+
+impl RecordRetention for Instance {
+    fn reads(&self) -> &Reads {
+        &self.plugin.manifest.reads
+    }
+
+    fn retain(&mut self, batch: &Batch<'_>, now: i64, stays: &mut Vec<Stay>) -> Result<(), Failure> {
+        let now = exact("the time", now.into()).map_err(|error| Failure::Permanent(error.to_string()))?;
+        let returned = self.ask(batch, Some(now))?;
+        answers::stays(&returned, batch.len(), &self.what, stays)
     }
 }
 

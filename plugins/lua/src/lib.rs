@@ -14,6 +14,7 @@
 //! | `ordering_key(b)` | `ordering-key` | a table: at each record's index a string, or `nil`: the record's key stands |
 //! | `partition(b, partitions)` | `partitioner` | a table: at each record's index a number from 0, or `nil`: the client's choice stands |
 //! | `filter(b)` | `fetch-filter` | a table: at each record's index `nil`, `true` or `"show"`; `false` or `"hide"`; `{value = …, headers = …}` |
+//! | `record_retention(b, now)` | `record-retention` | a table: at each record's index `nil`, `true` or `"keep"`; `false` or `"drop"` |
 //! | `retain(log)` | `retention` | the offset before which all may go, or `nil` |
 //! | `assign(group)` | `assignor` | a table: `answer[member_id][topic] = {0, 1, 2}` |
 //! | `judge(change)` | `topic-policy` | `true` or `nil`; `false, "reason"` or `"reason"`; a table of configs to set, all strings |
@@ -25,15 +26,15 @@
 //! # The batch
 //!
 //! `b` is one object; it is valid during the call only. Records count from 1: `#b`, `b:key(i)`, `b:value(i)`,
-//! `b:ordering_key(i)`, `b:timestamp(i)`, `b:size(i)`, `b:header(i, name)` (the last of that name;
-//! `b:header(i, name, "first")`), `b:headers(i)` (an array of `{name, value}`), `b.topic`, `b.partition`,
+//! `b:ordering_key(i)`, `b:timestamp(i)`, `b:size(i)`, `b:rank(i)` (only in `record_retention`: how many newer records of
+//! its ordering key there are), `b:header(i, name)` (the last of that name; `b:header(i, name, "first")`), `b:headers(i)` (an array of `{name, value}`), `b.topic`, `b.partition`,
 //! `b.base_sequence`, and `b.client` with `principal`, `client_id`, `listener` and `host`. What is null or not known is `nil`.
 //! Reading a column that the manifest does not declare is an error.
 //!
 //! # The other hooks' arguments
 //!
 //! - `log`: `topic`, `partition`, `now`, `start_offset`, `high_watermark`, and `segments`, an array of `base_offset`,
-//!   `end_offset`, `bytes`, `max_timestamp`, `sealed`, from the oldest to the newest.
+//!   `end_offset`, `bytes`, `records`, `first_timestamp`, `max_timestamp`, `sealed`, from the oldest to the newest.
 //! - `group`: `members`, an array of `id`, `instance_id`, `rack`, `topics` (names, in order), `owned` (by topic, an array of
 //!   partitions) and `user_data`; `topic_names`, an array in order; `topics`, by name: `partitions`, and `racks` (an array of
 //!   arrays: the racks of partition `p` are at `p + 1`), where they are known.

@@ -14,7 +14,7 @@ use crate::instance::Instance;
 use crate::sandbox::EXACT;
 
 /// A number that is exact as a double.
-fn exact(what: &str, number: i128) -> mlua::Result<f64> {
+pub(crate) fn exact(what: &str, number: i128) -> mlua::Result<f64> {
     let double = number as f64;
     if double.abs() < EXACT {
         return Ok(double);
@@ -37,10 +37,12 @@ impl Retention for Instance {
 fn log_table(lua: &Lua, log: &LogSummary<'_>) -> mlua::Result<Table> {
     let segments = lua.create_table_with_capacity(log.segments.len(), 0)?;
     for (i, segment) in (1..).zip(&log.segments) {
-        let table = lua.create_table_with_capacity(0, 5)?;
+        let table = lua.create_table_with_capacity(0, 7)?;
         table.raw_set("base_offset", exact("an offset", segment.base_offset.into())?)?;
         table.raw_set("end_offset", exact("an offset", segment.end_offset.into())?)?;
         table.raw_set("bytes", exact("a size", segment.bytes.into())?)?;
+        table.raw_set("records", exact("a number of records", segment.records.into())?)?;
+        table.raw_set("first_timestamp", exact("a timestamp", segment.first_timestamp.into())?)?;
         table.raw_set("max_timestamp", exact("a timestamp", segment.max_timestamp.into())?)?;
         table.raw_set("sealed", segment.sealed)?;
         segments.raw_set(i, table)?;

@@ -29,6 +29,7 @@ pub(crate) fn function_of(hook: HookKind) -> &'static str {
         HookKind::Partitioner => "partition",
         HookKind::FetchFilter => "filter",
         HookKind::Retention => "retain",
+        HookKind::RecordRetention => "record_retention",
         HookKind::Assignor => "assign",
         HookKind::TopicPolicy => "judge",
         _ => "",

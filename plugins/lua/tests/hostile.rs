@@ -5,9 +5,11 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{ask_filter, ask_interceptor, ask_partitioner, load, load_in, load_with, make, nowhere, plugin};
+use common::{
+    ask_filter, ask_interceptor, ask_partitioner, ask_retention, load, load_in, load_with, make, nowhere, plugin,
+};
 use watershed_hooks::FaultKind::{self, OutOfMemory, Timeout, Trap, WrongAnswer};
-use watershed_hooks::{Failure, HookKind};
+use watershed_hooks::{Failure, HookKind, Stay};
 use watershed_plugin_host::Limits;
 
 /// What a case may take on a busy machine; a loop that is not interrupted takes forever.
@@ -388,4 +390,45 @@ fn scripts_that_never_load() {
         assert!(file.starts_with("test.luau"), "{short}: {error}");
         assert!(begin.elapsed() < 3 * PATIENCE, "{short}: {:?}", begin.elapsed());
     }
+}
+
+#[test]
+fn a_record_retention_says_keep_or_drop_and_nothing_else() {
+    let ask = |answer: &str, now: i64| {
+        let plugin = load(&format!("P.reads = {{ 'ranks' }} function P.record_retention(b, now) return {answer} end"));
+        let mut hook = make(&plugin, HookKind::RecordRetention, &nowhere());
+        ask_retention(&mut hook, now).map_err(|failure| failure.to_string())
+    };
+    let (keep, drop) = (Stay::Keep, Stay::Drop);
+    let fine = [
+        ("{}", [keep, keep, keep]),
+        ("{ false, 'drop', 'keep', false, 17 }", [drop, drop, keep]),
+        ("{ b:rank(1) < 2, b:rank(2) < 2, true }", [drop, keep, keep]),
+        ("setmetatable({}, { __index = function() return false end })", [keep, keep, keep]),
+    ];
+    for (answer, stays) in fine {
+        assert_eq!(ask(answer, 5), Ok(stays.to_vec()), "{answer}");
+    }
+    let wrong = [
+        ("nil", "nothing"),
+        ("true", "a boolean"),
+        ("'drop'", "a string"),
+        ("{ 'hide' }", "record 1: this text is no verdict"),
+        ("{ 0 }", "record 1: a number is no verdict"),
+        ("{ true, { drop = true } }", "record 2: a table is no verdict"),
+        ("{ true, true, function() end }", "record 3: a function is no verdict"),
+        ("{ b:rank(0) < 1 }", "there is no record 0"),
+        ("{ b:rank(4) < 1 }", "there is no record 4"),
+        ("{ b:value(1) == nil }", "does not declare that it reads values"),
+        ("nil, 'not today', true", "not today"),
+        ("error('no')", "no"),
+    ];
+    for (answer, part) in wrong {
+        let failure = ask(answer, 5).unwrap_err();
+        assert!(failure.contains(part), "{answer}: {failure}");
+    }
+    assert!(ask("{}", 1 << 53).unwrap_err().contains("exactly"), "a time that no number holds");
+    let plugin = load("function P.record_retention(b) while true do end end");
+    let failure = ask_retention(&mut make(&plugin, HookKind::RecordRetention, &nowhere()), 0).unwrap_err();
+    assert_eq!(failure.fault(), Some(FaultKind::Timeout));
 }

@@ -153,7 +153,15 @@ fn nil_leaves_the_choice_to_the_client() {
 fn retain(body: &str, end_offset: i64) -> Result<Option<i64>, String> {
     let plugin = load(&format!("function P.retain(log) {body} end"));
     let Hook::Retention(mut it) = make(&plugin, HookKind::Retention, &nowhere()) else { panic!("another hook") };
-    let segment = SegmentSummary { base_offset: 5, end_offset, bytes: 99, max_timestamp: -1, sealed: true };
+    let segment = SegmentSummary {
+        base_offset: 5,
+        end_offset,
+        bytes: 99,
+        records: 7,
+        first_timestamp: 3,
+        max_timestamp: -1,
+        sealed: true,
+    };
     let segments = vec![segment];
     let log = LogSummary { topic: "t", partition: 2, now: 1000, start_offset: 5, high_watermark: 9, segments };
     it.delete_before(&log).map_err(|failure| failure.to_string())
@@ -163,7 +171,7 @@ fn retain(body: &str, end_offset: i64) -> Result<Option<i64>, String> {
 fn retention_sees_the_log_and_answers_with_an_offset() {
     let all = "local s = log.segments[1] assert(log.topic == 't' and log.partition == 2 and log.now == 1000 \
                and log.start_offset == 5 and log.high_watermark == 9 and #log.segments == 1 and s.base_offset == 5 \
-               and s.bytes == 99 and s.max_timestamp == -1 and s.sealed) return s.end_offset";
+               and s.bytes == 99 and s.records == 7 and s.first_timestamp == 3 and s.max_timestamp == -1 and s.sealed) return s.end_offset";
     assert_eq!(retain(all, 7), Ok(Some(7)));
     assert_eq!(retain("", 7), Ok(None));
     for (body, end_offset, want) in [

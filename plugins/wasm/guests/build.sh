@@ -14,11 +14,15 @@ wasm-tools component new "$out/target/wasm32-unknown-unknown/release/watershed_r
 wasm-tools strip "$out/reference.wasm" -o reference.wasm
 
 # C: no library at all.
-clang --target=wasm32-unknown-unknown -Oz -Wall -Wextra -Werror -ffreestanding -fno-builtin -nostdlib -Wl,--no-entry -Wl,--strip-all \
-    -o "$out/keyed-core.wasm" c/keyed.c
-wasm-tools component embed ../wit --world interceptor-plugin "$out/keyed-core.wasm" -o "$out/keyed-embedded.wasm"
-wasm-tools component new "$out/keyed-embedded.wasm" -o "$out/keyed.wasm"
-wasm-tools strip "$out/keyed.wasm" -o keyed.wasm
+build_c() {
+    clang --target=wasm32-unknown-unknown -Oz -Wall -Wextra -Werror -ffreestanding -fno-builtin -nostdlib -Wl,--no-entry -Wl,--strip-all \
+        -o "$out/$1-core.wasm" "c/$1.c"
+    wasm-tools component embed ../wit --world "$2" "$out/$1-core.wasm" -o "$out/$1-embedded.wasm"
+    wasm-tools component new "$out/$1-embedded.wasm" -o "$out/$1.wasm"
+    wasm-tools strip "$out/$1.wasm" -o "$1.wasm"
+}
+build_c keyed interceptor-plugin
+build_c ttl record-retention-plugin
 
-sha256sum reference.wasm keyed.wasm > SHA256SUMS
+sha256sum reference.wasm keyed.wasm ttl.wasm > SHA256SUMS
 cat SHA256SUMS

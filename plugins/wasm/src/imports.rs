@@ -30,6 +30,7 @@ pub(crate) const IMPORTS: [(&str, &[&str]); 3] = [
             "[method]batch.headers",
             "[method]batch.timestamps",
             "[method]batch.ordering-keys",
+            "[method]batch.ranks",
             "[method]batch.sizes",
             "[method]batch.client",
         ],
@@ -109,6 +110,10 @@ fn types(types: &mut LinkerInstance<'_, State>) -> Result<()> {
     types.func_wrap("[method]batch.timestamps", |mut cx: Cx<'_>, (this,): (This,)| {
         let timestamps = batch(&cx, &this)?.timestamps();
         Ok((refuse(&mut cx, timestamps)?,))
+    })?;
+    types.func_wrap("[method]batch.ranks", |mut cx: Cx<'_>, (this,): (This,)| {
+        let ranks = batch(&cx, &this)?.ranks();
+        Ok((refuse(&mut cx, ranks)?,))
     })?;
     types.func_wrap("[method]batch.headers", |mut cx: Cx<'_>, (this,): (This,)| {
         let headers = batch(&cx, &this)?.headers();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use watershed_hooks::{
     Batch, Client, Column, Environment, Failure, Hook, HookKind, Place, Reads, Records, assign, filter, intercept,
-    order,
+    order, retain,
 };
 
 use super::fixture::Fixtures;
@@ -24,6 +24,9 @@ const TIME: Duration = Duration::from_millis(300);
 
 /// How many partitions a partitioner is asked for.
 const PARTITIONS: NonZeroU32 = NonZeroU32::new(12).expect("12 is not 0");
+
+/// The time that a record retention is told, in milliseconds since 1970: some day, far from the records' timestamps.
+const NOW: i64 = 1_700_000_000_000;
 
 /// `watershed plugin bench`
 #[derive(Debug, clap::Args)]
@@ -64,7 +67,11 @@ pub(super) fn run(registry: &Registry, args: &Bench, ui: Ui) -> Result<(), CliEr
         let hook = factory.hook();
         if !matches!(
             hook,
-            HookKind::Interceptor | HookKind::OrderingKey | HookKind::Partitioner | HookKind::FetchFilter
+            HookKind::Interceptor
+                | HookKind::OrderingKey
+                | HookKind::Partitioner
+                | HookKind::FetchFilter
+                | HookKind::RecordRetention
         ) {
             continue;
         }
@@ -77,7 +84,7 @@ pub(super) fn run(registry: &Registry, args: &Bench, ui: Ui) -> Result<(), CliEr
             if ui.json {
                 ui.json(&json!({ "hook": hook.name(), "batch": size, "ns_per_record": ns }))?;
             } else {
-                ui.line(&format!("{:14} batches of {size:3}  {ns:9.0} ns per record", hook.name()))?;
+                ui.line(&format!("{:16} batches of {size:3}  {ns:9.0} ns per record", hook.name()))?;
             }
         }
     }
@@ -92,6 +99,7 @@ fn measure(instance: &mut Hook, size: usize, key: &[u8], value: &[u8]) -> Result
         Hook::OrderingKey(plugin) => plugin.reads(),
         Hook::Partitioner(plugin) => plugin.reads(),
         Hook::FetchFilter(plugin) => plugin.reads(),
+        Hook::RecordRetention(plugin) => plugin.reads(),
         _ => &Reads::NOTHING,
     }
     .clone();
@@ -100,6 +108,7 @@ fn measure(instance: &mut Hook, size: usize, key: &[u8], value: &[u8]) -> Result
         let pushed = records.push(Some(key), Some(value), 0, std::iter::empty());
         pushed.map_err(|error| Failure::Permanent(error.to_string()))?;
     }
+    records.set_ranks((0..size).rev().map(|rank| u32::try_from(rank).unwrap_or(u32::MAX)).collect());
     let place = Place { topic: "bench", partition: Some(0), base_sequence: None };
     let batch = Batch::new(place, Client::default(), &records, &reads);
     let begun = Instant::now();
@@ -120,6 +129,7 @@ fn ask(instance: &mut Hook, batch: &Batch<'_>) -> Result<(), Failure> {
         Hook::OrderingKey(plugin) => order(&mut **plugin, batch, &mut Column::new()),
         Hook::Partitioner(plugin) => assign(&mut **plugin, batch, PARTITIONS, &mut Vec::with_capacity(batch.len())),
         Hook::FetchFilter(plugin) => filter(&mut **plugin, batch, &mut Vec::with_capacity(batch.len())),
+        Hook::RecordRetention(plugin) => retain(&mut **plugin, batch, NOW, &mut Vec::with_capacity(batch.len())),
         other => Err(Failure::Permanent(format!("a {} is not asked about records", other.kind()))),
     }
 }

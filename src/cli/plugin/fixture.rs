@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use watershed_hooks::{
     Batch, Choice, Client, Column, Failure, GroupMember, GroupSpec, GroupTopic, Hook, HookKind, LogSummary, Place,
-    Reads, Records, Replacement, SegmentSummary, Settings, TopicAction, TopicChange, TopicPartition, TopicVerdict,
-    Verdict, Visibility, assign, assign_group, by_topic, filter, intercept, order,
+    Reads, Records, Replacement, SegmentSummary, Settings, Stay, TopicAction, TopicChange, TopicPartition,
+    TopicVerdict, Verdict, Visibility, assign, assign_group, by_topic, filter, intercept, order, retain,
 };
 use watershed_model::TopicId;
 
@@ -39,6 +39,8 @@ pub(super) struct Case {
     #[serde(default)]
     records: Vec<Record>,
     partitions: Option<NonZeroU32>,
+    /// The time, for the hook `record-retention`.
+    now: Option<i64>,
     log: Option<Log>,
     group: Option<Group>,
     change: Option<Change>,
@@ -75,6 +77,7 @@ struct Record {
     timestamp: i64,
     headers: Vec<(String, Option<String>)>,
     ordering_key: Option<String>,
+    rank: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,6 +96,10 @@ struct Segment {
     base_offset: i64,
     end_offset: i64,
     bytes: u64,
+    #[serde(default)]
+    records: u64,
+    #[serde(default = "none")]
+    first_timestamp: i64,
     max_timestamp: i64,
     sealed: bool,
 }
@@ -122,6 +129,10 @@ struct Change {
     replication_factor: u32,
     #[serde(default)]
     configs: BTreeMap<String, String>,
+}
+
+fn none() -> i64 {
+    -1
 }
 
 fn one() -> u32 {
@@ -185,6 +196,7 @@ impl Case {
             Hook::OrderingKey(plugin) => plugin.reads(),
             Hook::Partitioner(plugin) => plugin.reads(),
             Hook::FetchFilter(plugin) => plugin.reads(),
+            Hook::RecordRetention(plugin) => plugin.reads(),
             other => return Err(format!("fixtures cannot ask a {}", other.kind())),
         }
         .clone();
@@ -208,6 +220,11 @@ impl Case {
             Hook::FetchFilter(plugin) => {
                 let mut seen = Vec::new();
                 filter(&mut **plugin, &batch, &mut seen).map(|()| seen.iter().map(visibility).collect())
+            }
+            Hook::RecordRetention(plugin) => {
+                let now = self.now.ok_or("`now` is missing")?;
+                let mut stays = Vec::new();
+                retain(&mut **plugin, &batch, now, &mut stays).map(|()| stays.iter().map(stay).collect())
             }
             other => return Err(format!("fixtures cannot ask a {}", other.kind())),
         })
@@ -234,6 +251,7 @@ impl Case {
             pushed.map_err(|error| error.to_string())?;
         }
         records.set_ordering_keys(ordering_keys);
+        records.set_ranks(self.records.iter().map(|record| record.rank).collect());
         Ok(records)
     }
 
@@ -261,6 +279,8 @@ impl Log {
             base_offset: segment.base_offset,
             end_offset: segment.end_offset,
             bytes: segment.bytes,
+            records: segment.records,
+            first_timestamp: segment.first_timestamp,
             max_timestamp: segment.max_timestamp,
             sealed: segment.sealed,
         };
@@ -362,6 +382,13 @@ fn visibility(visibility: &Visibility) -> Value {
         Visibility::Show => json!("show"),
         Visibility::Hide => json!("hide"),
         Visibility::Redact(new) => json!({ "redact": replacement(new) }),
+    }
+}
+
+fn stay(stay: &Stay) -> Value {
+    match stay {
+        Stay::Keep => json!("keep"),
+        Stay::Drop => json!("drop"),
     }
 }
 

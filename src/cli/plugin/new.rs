@@ -15,6 +15,7 @@ enum TemplateHook {
     Partitioner,
     FetchFilter,
     Retention,
+    RecordRetention,
     Assignor,
     TopicPolicy,
 }
@@ -102,6 +103,7 @@ fn template(hook: TemplateHook) -> Template {
         TemplateHook::Partitioner => template!("partitioner"),
         TemplateHook::FetchFilter => template!("fetch-filter"),
         TemplateHook::Retention => template!("retention"),
+        TemplateHook::RecordRetention => template!("record-retention"),
         TemplateHook::Assignor => template!("assignor"),
         TemplateHook::TopicPolicy => template!("topic-policy"),
     }

@@ -8,8 +8,8 @@ use watershed_storage::FrameMeta;
 
 use crate::codec::{Reader, Writer};
 
-const MAGIC: &[u8; 8] = b"WSINDEX1";
-const ENTRY_BYTES: usize = 24;
+const MAGIC: &[u8; 8] = b"WSINDEX2";
+const ENTRY_BYTES: usize = 32;
 
 /// One indexed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,27 @@ pub(crate) struct IndexEntry {
     pub(crate) offset: Offset,
     /// Where it begins in the file.
     pub(crate) pos: u64,
-    /// The largest timestamp of the frames before it; `i64::MIN` for the first.
-    pub(crate) time_before: Timestamp,
+    /// What the frames before it come to.
+    pub(crate) before: Before,
+}
+
+/// What the frames of a segment before some place come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Before {
+    /// Their largest timestamp; [`NO_TIME`] where there is none.
+    pub(crate) time: Timestamp,
+    /// How many records they hold.
+    pub(crate) records: u64,
+}
+
+impl Before {
+    /// Before the first frame.
+    pub(crate) const NOTHING: Self = Self { time: NO_TIME, records: 0 };
+
+    /// Behind this frame.
+    pub(crate) fn and(self, meta: &FrameMeta) -> Self {
+        Self { time: self.time.max(meta.max_timestamp), records: self.records + u64::from(meta.records) }
+    }
 }
 
 /// The index of a segment, or of the part of one that begins at `from_pos`.
@@ -33,7 +52,7 @@ pub(crate) struct Index {
     pub(crate) entries: Vec<IndexEntry>,
 }
 
-/// "Before everything", for [`IndexEntry::time_before`].
+/// "Before everything", for [`Before::time`].
 pub(crate) const NO_TIME: Timestamp = Timestamp(i64::MIN);
 
 impl Index {
@@ -43,10 +62,10 @@ impl Index {
     }
 
     /// Takes note of the frame at `pos`, the next one of the segment.
-    pub(crate) fn add(&mut self, meta: &FrameMeta, pos: u64, time_before: Timestamp, interval: u32) {
+    pub(crate) fn add(&mut self, meta: &FrameMeta, pos: u64, before: Before, interval: u32) {
         let due = self.entries.last().is_none_or(|last| pos - last.pos >= u64::from(interval));
         if due {
-            self.entries.push(IndexEntry { offset: meta.base, pos, time_before });
+            self.entries.push(IndexEntry { offset: meta.base, pos, before });
         }
         self.to_pos = pos + u64::from(meta.len);
     }
@@ -71,8 +90,8 @@ impl Index {
 
     /// Where to begin walking to find the first frame whose largest timestamp is at least `at`; `None` as above.
     pub(crate) fn seek_time(&self, at: Timestamp) -> Option<u64> {
-        // Everything before an entry whose `time_before` is below `at` is too old.
-        match self.entries.partition_point(|e| e.time_before < at) {
+        // Everything before an entry whose `before.time` is below `at` is too old.
+        match self.entries.partition_point(|e| e.before.time < at) {
             0 if self.from_pos > 0 => None,
             0 => Some(0),
             // The first entry of a part that does not begin at 0 says what came before the part.
@@ -89,7 +108,8 @@ impl Index {
         for e in &self.entries {
             w.i64(e.offset.0);
             w.u64(e.pos);
-            w.i64(e.time_before.0);
+            w.i64(e.before.time.0);
+            w.u64(e.before.records);
         }
         w.finish()
     }
@@ -108,7 +128,7 @@ impl Index {
             entries.push(IndexEntry {
                 offset: Offset(r.i64().ok_or_else(short)?),
                 pos: r.u64().ok_or_else(short)?,
-                time_before: Timestamp(r.i64().ok_or_else(short)?),
+                before: Before { time: Timestamp(r.i64().ok_or_else(short)?), records: r.u64().ok_or_else(short)? },
             });
         }
         let ordered = entries.windows(2).all(|w| w[0].offset < w[1].offset && w[0].pos < w[1].pos);
@@ -127,7 +147,7 @@ mod tests {
 
     fn index() -> Index {
         let mut index = Index::starting_at(0);
-        let mut before = NO_TIME;
+        let mut before = Before::NOTHING;
         for n in 0..10 {
             let meta = FrameMeta {
                 base: Offset(n * 10),
@@ -135,9 +155,10 @@ mod tests {
                 epoch: LeaderEpoch(0),
                 max_timestamp: Timestamp(n * 100),
                 len: 50,
+                records: 10,
             };
             index.add(&meta, n as u64 * 50, before, 100);
-            before = before.max(meta.max_timestamp);
+            before = before.and(&meta);
         }
         index
     }

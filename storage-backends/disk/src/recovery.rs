@@ -6,6 +6,7 @@
 //! them in the same file goes on as a segment of its own, and the report says so. What was read is synced before the log
 //! opens: it may have been in the page cache only.
 
+mod ends;
 mod strays;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,9 +20,9 @@ use watershed_storage::{Damage, FrameMeta, Framing, RecoveryReport, SegmentConfi
 
 use crate::codec::TEMP_SUFFIX;
 use crate::fs::{FsFile, OpenMode, read_full, write_all};
-use crate::index::{Index, NO_TIME};
+use crate::index::Index;
 use crate::log::{Book, Entry, Opened};
-use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, Segment, file_name, parse_name};
+use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, Segment, file_name, parse_file, parse_name};
 use crate::shared::{DELETED_SUFFIX, Shared};
 use crate::state::{Facts, Manifest};
 use crate::walk::{WalkError, Walker};
@@ -36,8 +37,9 @@ pub(crate) const QUARANTINE_SUFFIX: &str = ".quarantine";
 /// What the directory holds.
 #[derive(Default)]
 struct Listing {
-    logs: BTreeSet<i64>,
-    indexes: BTreeSet<i64>,
+    /// By base: counts of rewrites. Once the state file was read, one each.
+    logs: BTreeMap<i64, BTreeSet<u32>>,
+    indexes: BTreeSet<(i64, u32)>,
     states: BTreeSet<u64>,
 }
 
@@ -55,6 +57,8 @@ pub(crate) struct Recovery<'a> {
     /// Files that must be synced before the log opens.
     touched: Vec<Arc<dyn FsFile>>,
     names_changed: bool,
+    /// What the directory says is on the medium.
+    names_durable: bool,
     /// State files that could not be read.
     bad_states: Vec<u64>,
 }
@@ -71,8 +75,15 @@ struct Scan {
 /// A segment's file and how much of it is known.
 struct Found {
     base: Offset,
+    rewrites: u32,
     size: u64,
     known: Option<Facts>,
+}
+
+impl Found {
+    fn name(&self, suffix: &str) -> String {
+        file_name(self.base, self.rewrites, suffix)
+    }
 }
 
 impl<'a> Recovery<'a> {
@@ -93,17 +104,19 @@ impl<'a> Recovery<'a> {
             start: Offset::ZERO,
             touched: Vec::new(),
             names_changed: false,
+            names_durable: shared.was_clean,
             bad_states: Vec::new(),
         }
     }
 
     /// Finds out; everything that is found is durable on return.
     pub(crate) fn run(mut self) -> Result<(Opened, RecoveryReport), StorageError> {
-        let Some(listing) = self.list()? else {
+        let Some(mut listing) = self.list()? else {
             self.report.clean = true;
             return Ok((empty(), self.report));
         };
         let book = self.read_book(&listing)?;
+        self.drop_superseded(&mut listing, book.newest.as_ref())?;
         let known = self.shared.ends.get(self.tp);
         let manifest = book.newest.clone();
         let start = match &manifest {
@@ -165,10 +178,10 @@ impl<'a> Recovery<'a> {
         let mut listing = Listing::default();
         for entry in entries {
             let name = entry.name.as_str();
-            if let Some(base) = parse_name(name, LOG_SUFFIX) {
-                listing.logs.insert(base);
-            } else if let Some(base) = parse_name(name, INDEX_SUFFIX) {
-                listing.indexes.insert(base);
+            if let Some((base, rewrites)) = parse_file(name, LOG_SUFFIX) {
+                listing.logs.entry(base).or_default().insert(rewrites);
+            } else if let Some(file) = parse_file(name, INDEX_SUFFIX) {
+                listing.indexes.insert(file);
             } else if let Some(n) = parse_name(name, STATE_SUFFIX) {
                 listing.states.extend(u64::try_from(n));
             } else if name.ends_with(TEMP_SUFFIX) {
@@ -230,54 +243,51 @@ impl<'a> Recovery<'a> {
     ) -> Result<VecDeque<Found>, StorageError> {
         let listed: BTreeMap<i64, Facts> =
             manifest.map(|m| m.segments.iter().map(|s| (s.base.0, *s)).collect()).unwrap_or_default();
-        let bases: Vec<i64> = listing.logs.iter().copied().collect();
+        let files: Vec<(i64, u32)> =
+            listing.logs.iter().filter_map(|(base, there)| Some((*base, *there.first()?))).collect();
+        let bases: Vec<i64> = files.iter().map(|(base, _)| *base).collect();
         let mut plan = VecDeque::new();
-        let mut names_durable = self.shared.was_clean;
-        for (n, base) in bases.iter().enumerate() {
+        for (n, (base, rewrites)) in files.iter().enumerate() {
             let below = bases.get(n + 1).is_some_and(|next| start.is_some_and(|start| *next <= start.0));
             // Only a state file that was read may order a deletion.
             if below && manifest.is_some() && !listed.contains_key(base) {
-                // Its deletion is decided, its file's was not durable. After a kill the decision itself may be in the page
-                // cache only, and must not be lost in a power cut that keeps the removal.
-                if !std::mem::replace(&mut names_durable, true) {
-                    self.sync_dir(&self.dir)?;
-                }
-                self.unlink(&file_name(Offset(*base), LOG_SUFFIX))?;
-                self.unlink(&file_name(Offset(*base), INDEX_SUFFIX))?;
+                // Its deletion is decided, its file's was not durable.
+                self.drop_decided(Offset(*base), *rewrites)?;
                 continue;
             }
             let known = listed.get(base).copied();
             let last = n + 1 == bases.len();
-            let size = match known {
+            let mut found = Found { base: Offset(*base), rewrites: *rewrites, size: 0, known };
+            found.size = match known {
                 // After a clean end the sealed ones are as they were left; the last is looked at all the same.
                 Some(facts) if self.shared.was_clean && facts.sealed && !last => facts.bytes,
-                _ => self.size(Offset(*base))?,
+                _ => self.size(&found)?,
             };
-            if size == 0 && known.is_none_or(|k| k.bytes == 0) {
+            if found.size == 0 && known.is_none_or(|k| k.bytes == 0) {
                 // Made, or cut to nothing, and never written to.
-                self.unlink(&file_name(Offset(*base), LOG_SUFFIX))?;
+                self.unlink(&found.name(LOG_SUFFIX))?;
                 continue;
             }
-            plan.push_back(Found { base: Offset(*base), size, known });
+            plan.push_back(found);
         }
         let above_start = |f: &&Facts| start.is_none_or(|s| f.end > s);
         for facts in listed.values().filter(above_start) {
-            if facts.bytes > 0 && !listing.logs.contains(&facts.base.0) {
-                let name = file_name(facts.base, LOG_SUFFIX);
+            if facts.bytes > 0 && !listing.logs.contains_key(&facts.base.0) {
+                let name = file_name(facts.base, facts.rewrites, LOG_SUFFIX);
                 self.damage(facts.base..facts.end, facts.bytes, format!("{name} is missing"), true);
             }
         }
         Ok(plan)
     }
 
-    fn open(&self, base: Offset) -> Result<Arc<dyn FsFile>, StorageError> {
-        let name = file_name(base, LOG_SUFFIX);
+    fn open(&self, found: &Found) -> Result<Arc<dyn FsFile>, StorageError> {
+        let name = found.name(LOG_SUFFIX);
         self.shared.fs.open(&self.dir.join(&name), OpenMode::Write).map_err(|e| self.error("opening", &name, e))
     }
 
-    fn size(&self, base: Offset) -> Result<u64, StorageError> {
-        let file = self.open(base)?;
-        file.size().map_err(|e| self.error("reading", &file_name(base, LOG_SUFFIX), e))
+    fn size(&self, found: &Found) -> Result<u64, StorageError> {
+        let file = self.open(found)?;
+        file.size().map_err(|e| self.error("reading", &found.name(LOG_SUFFIX), e))
     }
 
     fn scan(
@@ -313,12 +323,12 @@ impl<'a> Recovery<'a> {
                 Some(facts) if facts.bytes == found.size => {
                     if plan.is_empty() && !self.shared.was_clean {
                         // That it is no longer than this may be known to the page cache only.
-                        self.touched.push(self.open(found.base)?);
+                        self.touched.push(self.open(&found)?);
                     }
                     scan.last_index = Index::starting_at(facts.bytes);
                     scan.next = facts.end;
                     scan.epoch = facts.last_epoch;
-                    let segment = Segment::new(&self.dir, found.base);
+                    let segment = Segment::new(&self.dir, found.base, found.rewrites);
                     segment.unchecked.found(facts);
                     Entry::new(segment, facts)
                 }
@@ -326,15 +336,15 @@ impl<'a> Recovery<'a> {
             };
             if entry.facts.bytes == 0 && !plan.is_empty() {
                 // All of it was set aside. Readers would stop at a segment without frames.
-                self.unlink(&file_name(found.base, LOG_SUFFIX))?;
+                self.unlink(&found.name(LOG_SUFFIX))?;
                 continue;
             }
             scan.segments.push_back(entry);
         }
         for entry in &mut scan.segments {
-            entry.index_saved = listing.indexes.contains(&entry.facts.base.0);
+            entry.index_saved = listing.indexes.contains(&(entry.facts.base.0, entry.facts.rewrites));
         }
-        // The end may lie above the last frame's: a reset or a truncation left it there.
+        // The end may lie above the last frame's: a reset, a truncation or a rewrite left it there.
         if let Some(m) = manifest
             && m.segments.last().is_none_or(|s| s.end < m.recovery_point)
             && m.recovery_point > scan.next
@@ -351,13 +361,14 @@ impl<'a> Recovery<'a> {
         scan: &mut Scan,
         plan: &mut VecDeque<Found>,
     ) -> Result<Entry, StorageError> {
-        let name = file_name(found.base, LOG_SUFFIX);
-        let file = self.open(found.base)?;
+        let name = found.name(LOG_SUFFIX);
+        let file = self.open(found)?;
         let now = self.shared.clock().now();
         // The part below the recovery point is vouched for, unless the file does not even reach so far.
         let known = found.known.filter(|k| !k.sealed && k.bytes <= found.size);
         let mut facts = known.unwrap_or_else(|| Facts::empty(found.base, scan.epoch, now));
-        let segment = Segment::new(&self.dir, found.base);
+        facts.rewrites = found.rewrites;
+        let segment = Segment::new(&self.dir, found.base, found.rewrites);
         segment.unchecked.found(facts);
         if known.is_some() {
             (scan.next, scan.epoch) = (facts.end, facts.last_epoch);
@@ -373,8 +384,7 @@ impl<'a> Recovery<'a> {
         let bad = loop {
             match walker.next_verified() {
                 Ok(Some((meta, pos))) => {
-                    let before = facts.max_timestamp.unwrap_or(NO_TIME);
-                    index.add(&meta, pos, before, self.config.index_interval_bytes);
+                    index.add(&meta, pos, facts.before(), self.config.index_interval_bytes);
                     facts.add(&meta);
                 }
                 Ok(None) => break None,
@@ -398,9 +408,9 @@ impl<'a> Recovery<'a> {
     /// The first frame of a segment, if it is intact.
     fn first_of(&self, found: Option<&Found>) -> Result<Option<FrameMeta>, StorageError> {
         let Some(found) = found else { return Ok(None) };
-        let file = self.open(found.base)?;
+        let file = self.open(found)?;
         let first = Walker::first_in(&*file, self.framing);
-        first.map_err(|e| self.error("reading", &file_name(found.base, LOG_SUFFIX), e))
+        first.map_err(|e| self.error("reading", &found.name(LOG_SUFFIX), e))
     }
 
     /// Deals with bytes that are not a frame, at the walker's position.
@@ -431,10 +441,10 @@ impl<'a> Recovery<'a> {
             walker.jump(q);
             let first = walker.next_head().ok().flatten().map_or(upto, |(meta, _)| meta.base);
             walker.jump(pos);
-            self.copy(file, q, found.size, &file_name(first, LOG_SUFFIX))?;
+            self.copy(file, q, found.size, &file_name(first, 0, LOG_SUFFIX))?;
             // A power cut may have come between the copy and the cut the last time.
             plan.retain(|f| f.base != first);
-            plan.push_front(Found { base: first, size: found.size - q, known: None });
+            plan.push_front(Found { base: first, rewrites: 0, size: found.size - q, known: None });
             upto = first;
         }
         self.damage(expected..upto.max(expected), stop - pos, format!("{reason}; set aside in {quarantine}"), true);
@@ -472,26 +482,6 @@ impl<'a> Recovery<'a> {
             .fs
             .sync_dir(dir)
             .map_err(|e| self.shared.go_offline(&format!("syncing directory {}", dir.display()), &e))
-    }
-
-    fn settle_start(&self, start: Option<Offset>, scan: &Scan) -> Offset {
-        let first = scan.segments.front().map(|e| e.facts.base);
-        match (start, self.bad_states.is_empty()) {
-            (Some(start), true) => start,
-            // Without its state file a log begins where its files do, or where the note of synced ends says.
-            (Some(start), false) => start.min(scan.next).max(first.unwrap_or(start)),
-            (None, _) => first.unwrap_or(Offset::ZERO),
-        }
-    }
-
-    fn settle_end(&mut self, scan: &Scan, start: Offset) -> Offset {
-        let end = scan.next.max(start);
-        let reported = self.report.damage.iter().any(|d| d.promised && d.offsets.end >= self.promised);
-        if end < self.promised && !reported {
-            let reason = "the log ends before what had been made durable".to_owned();
-            self.damage(end..self.promised, 0, reason, true);
-        }
-        end
     }
 
     /// What was found may have been in the page cache only; from here on it is on the medium.

@@ -21,9 +21,24 @@ pub(crate) const INDEX_SUFFIX: &str = ".index";
 /// Digits of the offset in file names, so that names sort as offsets do.
 const NAME_DIGITS: usize = 20;
 
-/// The name of the file of segment `base` with this ending.
-pub(crate) fn file_name(base: Offset, suffix: &str) -> String {
-    format!("{:020}{suffix}", base.0)
+/// The name of a file of segment `base` with this ending. A segment that was rewritten has its count of rewrites in it, so that
+/// no two contents ever share a name.
+pub(crate) fn file_name(base: Offset, rewrites: u32, suffix: &str) -> String {
+    match rewrites {
+        0 => format!("{:020}{suffix}", base.0),
+        n => format!("{:020}.{n}{suffix}", base.0),
+    }
+}
+
+/// Base and count of rewrites in such a name, if it is one.
+pub(crate) fn parse_file(name: &str, suffix: &str) -> Option<(i64, u32)> {
+    if let Some(base) = parse_name(name, suffix) {
+        return Some((base, 0));
+    }
+    let (base, n) = name.strip_suffix(suffix)?.split_once('.')?;
+    let rewrites = n.parse().ok().filter(|n: &u32| *n > 0)?;
+    // Only what we write ourselves: neither a sign nor leading zeros.
+    (rewrites.to_string() == n).then_some((parse_name(base, "")?, rewrites))
 }
 
 /// The number that such a name begins with, if it is one.
@@ -37,6 +52,7 @@ pub(crate) fn parse_name(name: &str, suffix: &str) -> Option<i64> {
 pub(crate) struct Segment {
     pub(crate) base: Offset,
     path: PathBuf,
+    index_path: PathBuf,
     handle: Mutex<Option<Arc<dyn FsFile>>>,
     /// When the file was last asked for, in milliseconds of the clock.
     used_ms: AtomicU64,
@@ -49,10 +65,11 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn new(dir: &Path, base: Offset) -> Arc<Self> {
+    pub(crate) fn new(dir: &Path, base: Offset, rewrites: u32) -> Arc<Self> {
         Arc::new(Self {
             base,
-            path: dir.join(file_name(base, LOG_SUFFIX)),
+            path: dir.join(file_name(base, rewrites, LOG_SUFFIX)),
+            index_path: dir.join(file_name(base, rewrites, INDEX_SUFFIX)),
             handle: Mutex::new(None),
             used_ms: AtomicU64::new(0),
             dirty: AtomicBool::new(false),
@@ -63,6 +80,10 @@ impl Segment {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn index_path(&self) -> &Path {
+        &self.index_path
     }
 
     /// The open file, if it is open.
@@ -137,5 +158,23 @@ impl FileCache {
             segment.upgrade().is_some_and(|s| s.opened().is_some() && !s.close_if_idle(millis(now), millis(idle)))
         });
         open.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for (base, rewrites) in [(0, 0), (7, 1), (i64::MAX, 0), (12_345, u32::MAX)] {
+            let name = file_name(Offset(base), rewrites, LOG_SUFFIX);
+            assert_eq!(parse_file(&name, LOG_SUFFIX), Some((base, rewrites)), "{name}");
+            assert_eq!(parse_file(&name, INDEX_SUFFIX), None, "{name}");
+        }
+        for rest in ["", ".0", ".01", ".+1", ".-1", ".1.2", ".x", ".99999999999", ".1.deleted"] {
+            let name = format!("{:020}{rest}.log", 5);
+            assert_eq!(parse_file(&name, LOG_SUFFIX).is_some(), rest.is_empty(), "{name}");
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! Layout: manifest length u32 (checksum included), manifest (magic, numbers, CRC-32C), then the blobs' bytes, each with
 //! its own CRC-32C in the manifest's table.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -16,10 +17,11 @@ use watershed_storage::FrameMeta;
 
 use crate::codec::{Reader, Writer};
 use crate::fs::{Fs, OpenMode, read_full};
-use crate::index::NO_TIME;
+use crate::index::{Before, NO_TIME};
 
-const MAGIC: &[u8; 8] = b"WSSTATE1";
-const SEGMENT_BYTES: usize = 54;
+const MAGIC: &[u8; 8] = b"WSSTATE2";
+const SEGMENT_BYTES: usize = 66;
+const GONE_BYTES: usize = 8;
 const BLOB_BYTES: usize = 33;
 /// The largest manifest that is believed, in bytes.
 const MANIFEST_BYTES_MAX: u64 = 256 << 20;
@@ -35,6 +37,10 @@ pub(crate) struct Facts {
     pub(crate) end: Offset,
     /// Its frames' bytes: also the position of the next frame.
     pub(crate) bytes: u64,
+    /// Its frames' records.
+    pub(crate) records: u64,
+    /// How often it was written anew: in the names of its files.
+    pub(crate) rewrites: u32,
     /// The largest timestamp of its first frame.
     pub(crate) first_timestamp: Option<Timestamp>,
     /// The largest timestamp.
@@ -54,6 +60,8 @@ impl Facts {
             base,
             end: base,
             bytes: 0,
+            records: 0,
+            rewrites: 0,
             first_timestamp: None,
             max_timestamp: None,
             modified: now,
@@ -64,13 +72,19 @@ impl Facts {
 
     /// What can come behind it at the earliest: it begins where this ends, in no earlier epoch.
     pub(crate) fn behind(&self) -> FrameMeta {
-        FrameMeta { base: self.end, last: self.end, epoch: self.last_epoch, max_timestamp: NO_TIME, len: 0 }
+        FrameMeta { base: self.end, last: self.end, epoch: self.last_epoch, max_timestamp: NO_TIME, len: 0, records: 0 }
+    }
+
+    /// What comes before the next frame.
+    pub(crate) fn before(&self) -> Before {
+        Before { time: self.max_timestamp.unwrap_or(NO_TIME), records: self.records }
     }
 
     /// Takes note of a frame that follows.
     pub(crate) fn add(&mut self, meta: &FrameMeta) {
         self.end = meta.last.plus(1);
         self.bytes += u64::from(meta.len);
+        self.records += u64::from(meta.records);
         self.first_timestamp.get_or_insert(meta.max_timestamp);
         self.max_timestamp = self.max_timestamp.max(Some(meta.max_timestamp));
         self.last_epoch = meta.epoch;
@@ -107,6 +121,8 @@ pub(crate) struct Manifest {
     pub(crate) recovery_point: Offset,
     /// The segments below the recovery point, ascending; the last may be listed in part.
     pub(crate) segments: Vec<Facts>,
+    /// Segments that a rewrite left nothing of: files of theirs that are still there do not count.
+    pub(crate) gone: Vec<Offset>,
     /// The kept blobs.
     pub(crate) blobs: Vec<BlobRef>,
 }
@@ -139,7 +155,11 @@ impl Manifest {
             w.i32(s.last_epoch.0);
             w.u8(u8::from(s.sealed));
             w.u8(0);
+            w.u64(s.records);
+            w.u32(s.rewrites);
         }
+        w.u32(u32::try_from(self.gone.len()).unwrap_or(u32::MAX));
+        self.gone.iter().for_each(|base| w.i64(base.0));
         w.u32(u32::try_from(self.blobs.len()).unwrap_or(u32::MAX));
         for b in &self.blobs {
             w.u8(b.kind);
@@ -188,6 +208,18 @@ impl Manifest {
         Ok(manifest.and_then(|m| if m.seq == seq { Ok(m) } else { Err("it is another file's content".into()) }))
     }
 
+    /// Which of the files of the segment `base` counts, by their counts of rewrites; without a manifest the newest, as a file
+    /// gets its name only when it is whole.
+    pub(crate) fn which(manifest: Option<&Self>, base: i64, there: &BTreeSet<u32>) -> Option<u32> {
+        let Some(manifest) = manifest else { return there.last().copied() };
+        if manifest.gone.contains(&Offset(base)) {
+            return None;
+        }
+        // What the state file does not know was appended since.
+        let listed = manifest.segments.iter().find(|s| s.base.0 == base).map_or(0, |s| s.rewrites);
+        there.get(&listed).copied()
+    }
+
     fn parse(mut r: Reader<'_>) -> Option<Self> {
         let stamp = |t: i64| (t != i64::MIN).then_some(Timestamp(t));
         let (seq, cuts) = (r.u64()?, r.u64()?);
@@ -195,17 +227,26 @@ impl Manifest {
         let count = r.count(SEGMENT_BYTES)?;
         let mut segments = Vec::with_capacity(count);
         for _ in 0..count {
-            segments.push(Facts {
+            let mut facts = Facts {
                 base: Offset(r.i64()?),
                 end: Offset(r.i64()?),
                 bytes: r.u64()?,
+                records: 0,
+                rewrites: 0,
                 first_timestamp: stamp(r.i64()?),
                 max_timestamp: stamp(r.i64()?),
                 modified: Timestamp(r.i64()?),
                 last_epoch: LeaderEpoch(r.i32()?),
                 sealed: r.u8()? == 1,
-            });
+            };
             r.u8()?;
+            (facts.records, facts.rewrites) = (r.u64()?, r.u32()?);
+            segments.push(facts);
+        }
+        let count = r.count(GONE_BYTES)?;
+        let mut gone = Vec::with_capacity(count);
+        for _ in 0..count {
+            gone.push(Offset(r.i64()?));
         }
         let count = r.count(BLOB_BYTES)?;
         let mut blobs = Vec::with_capacity(count);
@@ -219,7 +260,7 @@ impl Manifest {
                 crc: r.u32()?,
             });
         }
-        r.is_empty().then_some(Self { seq, cuts, start, recovery_point, segments, blobs })
+        r.is_empty().then_some(Self { seq, cuts, start, recovery_point, segments, gone, blobs })
     }
 }
 
@@ -231,6 +272,7 @@ mod tests {
     fn manifest() -> Manifest {
         let mut facts = Facts::empty(Offset(5), LeaderEpoch(2), Timestamp(77));
         facts.bytes = 123;
+        (facts.records, facts.rewrites) = (17, 3);
         facts.sealed = true;
         facts.max_timestamp = Some(Timestamp(-1));
         Manifest {
@@ -239,6 +281,7 @@ mod tests {
             start: Offset(5),
             recovery_point: Offset(70),
             segments: vec![facts, Facts::empty(Offset(70), LeaderEpoch(2), Timestamp(1))],
+            gone: vec![Offset(7), Offset(9)],
             blobs: vec![BlobRef { kind: 2, at: Offset(70), seq: 8, pos: 0, len: 10, crc: 0xdead_beef }],
         }
     }

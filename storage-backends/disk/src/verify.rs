@@ -1,6 +1,6 @@
 //! The offline check of a data directory: every checksum, offset, epoch, index and blob. Reads only.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::ends::{self, Known};
 use crate::fs::{Fs, OpenMode, RealFs, read_file};
 use crate::index::Index;
 use crate::recovery::{QUARANTINE_SUFFIX, STATE_SUFFIX};
-use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, file_name, parse_name};
+use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, file_name, parse_file, parse_name};
 use crate::shared::DELETED_SUFFIX;
 use crate::state::{Facts, Manifest};
 use crate::storage::{LOCK_NAME, OpenError, TOPICS_NAME};
@@ -155,7 +155,7 @@ impl Check<'_> {
     fn weigh(&self, dir: &Path) -> io::Result<u64> {
         let mut total = 0;
         for entry in self.fs.read_dir(dir)? {
-            if parse_name(&entry.name, LOG_SUFFIX).is_some() {
+            if parse_file(&entry.name, LOG_SUFFIX).is_some() {
                 total += self.fs.open(&dir.join(entry.name), OpenMode::Read)?.size()?;
             }
         }
@@ -168,13 +168,14 @@ impl Check<'_> {
 
     fn partition(&mut self, tp: TopicIdPartition, dir: &Path) -> io::Result<()> {
         self.summary.partitions += 1;
-        let (mut logs, mut indexes, mut states) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut files: BTreeMap<i64, BTreeSet<u32>> = BTreeMap::new();
+        let (mut indexes, mut states) = (BTreeSet::new(), BTreeSet::new());
         for entry in self.fs.read_dir(dir)? {
             let name = entry.name.as_str();
-            if let Some(base) = parse_name(name, LOG_SUFFIX) {
-                logs.insert(base);
-            } else if let Some(base) = parse_name(name, INDEX_SUFFIX) {
-                indexes.insert(base);
+            if let Some((base, rewrites)) = parse_file(name, LOG_SUFFIX) {
+                files.entry(base).or_default().insert(rewrites);
+            } else if let Some(file) = parse_file(name, INDEX_SUFFIX) {
+                indexes.insert(file);
             } else if let Some(n) = parse_name(name, STATE_SUFFIX) {
                 states.extend(u64::try_from(n));
             } else if name.ends_with(QUARANTINE_SUFFIX) {
@@ -192,29 +193,38 @@ impl Check<'_> {
         let safe = manifest.as_ref().map_or(Offset::ZERO, |m| m.recovery_point);
         let safe = safe.max(known.map_or(Offset::ZERO, |known| known.synced));
         let (mut next, mut epoch) = (Offset::ZERO, LeaderEpoch::NONE);
-        let bases: Vec<i64> = logs.iter().copied().collect();
-        for (n, base) in bases.iter().enumerate() {
-            if bases.get(n + 1).is_some_and(|next| *next <= start.0) {
+        // Other files of a segment are those of rewrites that were not completed, or from before one: they are about to go.
+        let logs: BTreeMap<i64, u32> = (files.iter())
+            .filter_map(|(base, there)| Some((*base, Manifest::which(manifest.as_ref(), *base, there)?)))
+            .collect();
+        let logs_in_order: Vec<(i64, u32)> = logs.iter().map(|(base, rewrites)| (*base, *rewrites)).collect();
+        for (n, file) in logs_in_order.iter().enumerate() {
+            let behind = logs_in_order.get(n + 1);
+            if behind.is_some_and(|(next, _)| *next <= start.0) {
                 // Deleted; its file is about to go.
                 continue;
             }
-            let behind = match bases.get(n + 1) {
-                Some(next) => self.first_of(dir, Offset(*next))?,
-                None => self.known_end(manifest.as_ref(), dir, Offset(*base))?,
+            let behind = match behind {
+                Some(next) => self.first_of(dir, *next)?,
+                None => self.known_end(manifest.as_ref(), dir, *file)?,
             };
-            let walked = self.segment(tp, dir, Offset(*base), (next, epoch, behind), safe)?;
-            if indexes.contains(base) {
-                self.index(tp, dir, Offset(*base), &walked)?;
+            let walked = self.segment(tp, dir, *file, (next, epoch, behind), safe)?;
+            if indexes.contains(file) {
+                self.index(tp, dir, *file, &walked)?;
             }
             (next, epoch) = (walked.next, walked.epoch);
         }
         for facts in manifest.iter().flat_map(|m| &m.segments) {
-            if facts.end > start && facts.bytes > 0 && !logs.contains(&facts.base.0) {
+            if facts.end > start && facts.bytes > 0 && !logs.contains_key(&facts.base.0) {
                 let what = format!("missing: it held offsets {} to {}", facts.base, facts.end);
-                self.find(tp, dir.join(file_name(facts.base, LOG_SUFFIX)), Severity::Damage, what, RESTORE);
+                let path = dir.join(file_name(facts.base, facts.rewrites, LOG_SUFFIX));
+                self.find(tp, path, Severity::Damage, what, RESTORE);
             }
         }
-        if next < safe && !bases.is_empty() {
+        // A log may be known to end behind its last frame: a rewrite took out what was there.
+        let known_gap = manifest.as_ref().filter(|m| m.segments.last().is_none_or(|s| s.end <= next));
+        let end = next.max(known_gap.map_or(Offset::ZERO, |m| m.recovery_point));
+        if end < safe && !logs.is_empty() {
             let what = format!("the log ends at {next}, but had been durable up to {safe}");
             self.find(tp, dir.into(), Severity::Damage, what, RESTORE);
         }
@@ -265,15 +275,20 @@ impl Check<'_> {
     }
 
     /// What can come at the earliest behind the last segment, if the state file knows of all of it.
-    fn known_end(&self, manifest: Option<&Manifest>, dir: &Path, base: Offset) -> io::Result<Option<FrameMeta>> {
-        let size = self.fs.open(&dir.join(file_name(base, LOG_SUFFIX)), OpenMode::Read)?.size()?;
-        let facts = manifest.and_then(|m| m.segments.last()).filter(|f| f.base == base && f.bytes == size);
+    fn known_end(
+        &self,
+        manifest: Option<&Manifest>,
+        dir: &Path,
+        (base, rewrites): (i64, u32),
+    ) -> io::Result<Option<FrameMeta>> {
+        let size = self.fs.open(&dir.join(file_name(Offset(base), rewrites, LOG_SUFFIX)), OpenMode::Read)?.size()?;
+        let facts = manifest.and_then(|m| m.segments.last()).filter(|f| f.base.0 == base && f.bytes == size);
         Ok(facts.map(Facts::behind))
     }
 
     /// The first frame of a segment, if it is intact.
-    fn first_of(&self, dir: &Path, base: Offset) -> io::Result<Option<FrameMeta>> {
-        let file = self.fs.open(&dir.join(file_name(base, LOG_SUFFIX)), OpenMode::Read)?;
+    fn first_of(&self, dir: &Path, (base, rewrites): (i64, u32)) -> io::Result<Option<FrameMeta>> {
+        let file = self.fs.open(&dir.join(file_name(Offset(base), rewrites, LOG_SUFFIX)), OpenMode::Read)?;
         Walker::first_in(&*file, self.framing)
     }
 
@@ -282,11 +297,12 @@ impl Check<'_> {
         &mut self,
         tp: TopicIdPartition,
         dir: &Path,
-        base: Offset,
+        (base, rewrites): (i64, u32),
         (next, epoch, behind): (Offset, LeaderEpoch, Option<FrameMeta>),
         safe: Offset,
     ) -> io::Result<Walked> {
-        let path = dir.join(file_name(base, LOG_SUFFIX));
+        let base = Offset(base);
+        let path = dir.join(file_name(base, rewrites, LOG_SUFFIX));
         let file = self.fs.open(&path, OpenMode::Read)?;
         let size = file.size()?;
         let mut walker = Walker::new(&*file, self.framing, 0, size, SCAN_BYTES);
@@ -341,10 +357,16 @@ impl Check<'_> {
         Ok(walked)
     }
 
-    fn index(&mut self, tp: TopicIdPartition, dir: &Path, base: Offset, walked: &Walked) -> io::Result<()> {
-        let path = dir.join(file_name(base, INDEX_SUFFIX));
+    fn index(
+        &mut self,
+        tp: TopicIdPartition,
+        dir: &Path,
+        (base, rewrites): (i64, u32),
+        walked: &Walked,
+    ) -> io::Result<()> {
+        let path = dir.join(file_name(Offset(base), rewrites, INDEX_SUFFIX));
         let bytes = read_file(self.fs, &path, SMALL_FILE_BYTES_MAX)?;
-        let wrong = match Index::decode(&bytes, base) {
+        let wrong = match Index::decode(&bytes, Offset(base)) {
             Err(e) => Some(format!("the index is damaged: {e}")),
             Ok(index) if index.to_pos > walked.size => Some("the index speaks of more than the segment holds".into()),
             Ok(index) => index

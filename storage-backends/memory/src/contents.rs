@@ -1,14 +1,14 @@
 //! What a partition holds: segments of frames, and blobs. Pure data; the handle around it has the lock.
 //!
-//! Invariants: there is always at least one segment and only the last is unsealed; frames are in offset order and their
-//! segments tile the offsets from the first segment's base to the end; `first.base <= start <= end`.
+//! Invariants: there is always at least one segment and only the last is unsealed; frames and segments are in offset order;
+//! `start <= end`. Between frames, and between segments, offsets may be missing.
 
 use std::collections::VecDeque;
 use std::mem::size_of;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use watershed_model::{Offset, Timestamp};
-use watershed_storage::{Blob, Ends, Frame, FrameMeta, SegmentMeta, StorageError};
+use watershed_model::{LeaderEpoch, Offset, Timestamp};
+use watershed_storage::{Blob, Ends, Frame, FrameMeta, SegmentMeta, StorageError, check_rewritten};
 
 /// How many blobs of one kind are kept, newest first. Older ones only help a truncation that goes further back than so
 /// many checkpoints; the layer above rebuilds from the records then.
@@ -28,6 +28,25 @@ struct Stored {
 struct Segment {
     meta: SegmentMeta,
     frames: Vec<Stored>,
+}
+
+/// A sealed segment that is being written anew.
+#[derive(Debug)]
+pub(crate) struct Rewritten {
+    /// The segment as it was, and the log's count of truncations then.
+    was: SegmentMeta,
+    generation: u64,
+    segment: Segment,
+    behind: (Offset, LeaderEpoch),
+}
+
+impl Rewritten {
+    /// Takes the next frames.
+    pub(crate) fn write(&mut self, frames: Vec<Frame>) -> Result<(), StorageError> {
+        self.behind = check_rewritten(&self.was, self.behind, &frames)?;
+        frames.into_iter().for_each(|frame| self.segment.take(frame));
+        Ok(())
+    }
 }
 
 #[derive(Debug)]
@@ -51,6 +70,7 @@ impl Segment {
                 base,
                 end: base,
                 bytes: 0,
+                records: 0,
                 first_timestamp: None,
                 max_timestamp: None,
                 modified: now,
@@ -60,10 +80,19 @@ impl Segment {
         }
     }
 
+    /// Takes a frame, copied into an allocation of its own.
+    fn take(&mut self, Frame { meta, head, body }: Frame) {
+        let mut bytes = BytesMut::with_capacity(meta.len as usize);
+        bytes.put_slice(&head);
+        bytes.put_slice(&body);
+        self.push(meta, bytes.freeze());
+    }
+
     fn push(&mut self, meta: FrameMeta, bytes: Bytes) {
         let max_so_far = self.meta.max_timestamp.map_or(meta.max_timestamp, |max| max.max(meta.max_timestamp));
         self.meta.end = meta.last.plus(1);
         self.meta.bytes += u64::from(meta.len);
+        self.meta.records += u64::from(meta.records);
         self.meta.first_timestamp.get_or_insert(meta.max_timestamp);
         self.meta.max_timestamp = Some(max_so_far);
         self.frames.push(Stored { meta, max_so_far, bytes });
@@ -74,6 +103,7 @@ impl Segment {
         let keep = self.frames.partition_point(|f| f.meta.last < end);
         for gone in self.frames.drain(keep..) {
             self.meta.bytes -= u64::from(gone.meta.len);
+            self.meta.records -= u64::from(gone.meta.records);
         }
         let last = self.frames.last();
         self.meta.end = last.map_or(self.meta.base, |f| f.meta.last.plus(1));
@@ -150,11 +180,8 @@ impl Contents {
     /// Appends frames that [`Contents::check_appendable`] let through.
     pub(crate) fn append(&mut self, frames: Vec<Frame>, now: Timestamp) {
         let active = self.active();
-        for Frame { meta, head, body } in frames {
-            let mut bytes = BytesMut::with_capacity(meta.len as usize);
-            bytes.put_slice(&head);
-            bytes.put_slice(&body);
-            active.push(meta, bytes.freeze());
+        for frame in frames {
+            active.take(frame);
             active.meta.modified = now;
         }
         // A segment emptied by a truncation ends at its base, which may lie below the log's end.
@@ -219,6 +246,31 @@ impl Contents {
         self.segments.push_back(Segment::new(base, now));
     }
 
+    /// Begins to write the sealed segment `base` anew.
+    pub(crate) fn rewrite(&self, base: Offset, now: Timestamp) -> Result<Rewritten, StorageError> {
+        let found = self.segments.iter().find(|s| s.meta.base == base && s.meta.sealed);
+        let was = found.ok_or_else(|| StorageError::Invalid(format!("there is no sealed segment at {base}")))?.meta;
+        let mut segment = Segment::new(base, now);
+        (segment.meta.modified, segment.meta.sealed) = (was.modified, true);
+        Ok(Rewritten { was, generation: self.generation, segment, behind: (base, LeaderEpoch(i32::MIN)) })
+    }
+
+    /// Puts a segment that was written anew in the place of the old one.
+    pub(crate) fn replace(&mut self, rewritten: Rewritten) -> Result<(), StorageError> {
+        let Rewritten { was, generation, mut segment, .. } = rewritten;
+        let found = self.segments.iter().position(|s| s.meta == was).filter(|_| self.generation == generation);
+        let Some(at) = found else {
+            return Err(StorageError::Invalid(format!("the segment at {} has changed meanwhile", was.base)));
+        };
+        if segment.frames.is_empty() {
+            self.segments.remove(at);
+        } else {
+            segment.frames.shrink_to_fit();
+            self.segments[at] = segment;
+        }
+        Ok(())
+    }
+
     /// Keeps blobs; one of the same kind and position replaces the older one.
     pub(crate) fn keep(&mut self, blobs: Vec<Blob>) {
         for blob in blobs {
@@ -255,6 +307,11 @@ impl Contents {
         }
         // Inside a frame, all of the frame goes; between frames the log may end exactly where it is asked to.
         let cut = self.frames_from(end).next().map(|f| f.meta.base);
+        if self.active().meta.base > end {
+            // Rewrites have left nothing below.
+            let now = self.active().meta.modified;
+            self.segments = VecDeque::from([Segment::new(end, now)]);
+        }
         self.active().cut(end);
         self.end = cut.map_or(end, |base| base.min(end)).max(self.start);
         self.generation += 1;

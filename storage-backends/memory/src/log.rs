@@ -12,11 +12,12 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use watershed_model::{Clock, Offset, Timestamp};
 use watershed_storage::{
-    Blob, Ends, Frame, FrameMeta, Fut, PartitionLog, Piece, Read, SegmentConfig, SegmentMeta, StorageError, Ticket,
+    Blob, Ends, Frame, FrameMeta, Fut, PartitionLog, Piece, Read, SegmentConfig, SegmentMeta, SegmentRewrite,
+    StorageError, Ticket,
 };
 
 use crate::budget::Budget;
-use crate::contents::Contents;
+use crate::contents::{Contents, Rewritten};
 
 #[derive(Debug)]
 pub(crate) struct MemoryLog {
@@ -205,6 +206,15 @@ impl PartitionLog for MemoryLog {
         }))
     }
 
+    fn rewrite(self: Arc<Self>, base: Offset) -> Fut<'static, Box<dyn SegmentRewrite>> {
+        let begun = self.look(|contents| contents.rewrite(base, self.clock.now()));
+        done(
+            begun.map(|new| {
+                Box::new(MemoryRewrite { log: self, new: Some(new), reserved: 0 }) as Box<dyn SegmentRewrite>
+            }),
+        )
+    }
+
     fn segments(&self) -> Vec<SegmentMeta> {
         self.state.read().contents.segments()
     }
@@ -216,5 +226,35 @@ impl PartitionLog for MemoryLog {
     fn close(&self) -> Fut<'_, ()> {
         self.shut();
         done(Ok(()))
+    }
+}
+
+/// A segment that is being written anew. Until it takes the old one's place, both count against the limit.
+struct MemoryRewrite {
+    log: Arc<MemoryLog>,
+    /// `None` once it is committed.
+    new: Option<Rewritten>,
+    reserved: u64,
+}
+
+impl SegmentRewrite for MemoryRewrite {
+    fn write(&mut self, frames: Vec<Frame>) -> Fut<'_, ()> {
+        let bytes = Contents::charge_of(&frames);
+        done(self.log.budget.reserve(bytes).and_then(|()| {
+            self.reserved += bytes;
+            self.new.as_mut().ok_or(StorageError::Gone)?.write(frames)
+        }))
+    }
+
+    fn commit(mut self: Box<Self>) -> Fut<'static, ()> {
+        let Some(new) = self.new.take() else { return done(Err(StorageError::Gone)) };
+        // What `reshape` counts is the difference of old and new; what was reserved for the new one goes with `self`.
+        done(self.log.reshape(|contents| contents.replace(new)))
+    }
+}
+
+impl Drop for MemoryRewrite {
+    fn drop(&mut self) {
+        self.log.budget.release(self.reserved);
     }
 }

@@ -11,7 +11,7 @@ use watershed_model::{ManualClock, Offset, Piece, Timestamp, TopicIdPartition};
 use watershed_storage::conformance::{self, Subject, harness};
 use watershed_storage::{
     Blob, Caps, Ends, Frame, FrameMeta, Framing, Fut, Health, LogStorage, PartitionLog, Read, RecoveryReport,
-    SegmentConfig, SegmentMeta, StorageError, Ticket,
+    SegmentConfig, SegmentMeta, SegmentRewrite, StorageError, Ticket,
 };
 use watershed_storage_memory::MemoryStorage;
 
@@ -52,6 +52,13 @@ enum Fault {
     SegmentsAllSealed,
     SegmentBytesLag,
     BytesLag,
+    RewriteDoesNothing,
+    RewriteLosesFrames,
+    RewriteTruncates,
+    RewriteIsSeenBeforeItsCommit,
+    RewriteAcceptsAnySegment,
+    RewriteAcceptsAnyFrame,
+    RewriteForgetsWhatChanged,
     CloseDoesNothing,
     SecondOpenSucceeds,
     ListIsEmpty,
@@ -97,6 +104,13 @@ const FOUND_BY: &[(Fault, &str)] = &[
     (Fault::SegmentsAllSealed, "segments::summaries_are_those_of_the_frames"),
     (Fault::SegmentBytesLag, "segments::summaries_are_those_of_the_frames"),
     (Fault::BytesLag, "segments::summaries_are_those_of_the_frames"),
+    (Fault::RewriteDoesNothing, "rewrite::a_segment_gets_the_new_frames"),
+    (Fault::RewriteLosesFrames, "rewrite::readers_in_a_gap_get_the_next_frame"),
+    (Fault::RewriteTruncates, "rewrite::a_segment_without_frames_is_no_more"),
+    (Fault::RewriteIsSeenBeforeItsCommit, "rewrite::nothing_changes_before_the_commit"),
+    (Fault::RewriteAcceptsAnySegment, "rewrite::what_does_not_belong_there_is_refused"),
+    (Fault::RewriteAcceptsAnyFrame, "rewrite::what_does_not_belong_there_is_refused"),
+    (Fault::RewriteForgetsWhatChanged, "rewrite::a_segment_that_changed_is_left_alone"),
     (Fault::CloseDoesNothing, "life::a_closed_handle_is_gone"),
     (Fault::SecondOpenSucceeds, "life::a_log_is_open_once"),
     (Fault::ListIsEmpty, "life::lists_what_it_holds"),
@@ -347,6 +361,17 @@ impl PartitionLog for BrokenLog {
         }
     }
 
+    fn rewrite(self: Arc<Self>, base: Offset) -> Fut<'static, Box<dyn SegmentRewrite>> {
+        Box::pin(async move {
+            let inner = match (Arc::clone(&self.inner).rewrite(base).await, self.fault) {
+                (Err(StorageError::Invalid(_)), Fault::RewriteAcceptsAnySegment) => None,
+                (begun, _) => Some(begun?),
+            };
+            Ok(Box::new(BrokenRewrite { inner, log: Arc::clone(&self.inner), base, fault: self.fault })
+                as Box<dyn SegmentRewrite>)
+        })
+    }
+
     fn segments(&self) -> Vec<SegmentMeta> {
         let mut segments = self.inner.segments();
         for segment in &mut segments {
@@ -369,6 +394,50 @@ impl PartitionLog for BrokenLog {
             return done(Ok(()));
         }
         self.inner.close()
+    }
+}
+
+struct BrokenRewrite {
+    /// `None`: there is nothing to rewrite.
+    inner: Option<Box<dyn SegmentRewrite>>,
+    log: Arc<dyn PartitionLog>,
+    base: Offset,
+    fault: Fault,
+}
+
+impl SegmentRewrite for BrokenRewrite {
+    fn write(&mut self, mut frames: Vec<Frame>) -> Fut<'_, ()> {
+        Box::pin(async move {
+            let Some(inner) = &mut self.inner else { return Ok(()) };
+            match self.fault {
+                Fault::RewriteLosesFrames => frames.truncate(0),
+                Fault::RewriteIsSeenBeforeItsCommit if !frames.is_empty() => {
+                    let mut now = Arc::clone(&self.log).rewrite(self.base).await?;
+                    now.write(frames.clone()).await?;
+                    now.commit().await?;
+                }
+                _ => {}
+            }
+            match inner.write(frames).await {
+                Err(StorageError::Invalid(_)) if self.fault == Fault::RewriteAcceptsAnyFrame => Ok(()),
+                written => written,
+            }
+        })
+    }
+
+    fn commit(self: Box<Self>) -> Fut<'static, ()> {
+        Box::pin(async move {
+            let Some(inner) = self.inner else { return Ok(()) };
+            match self.fault {
+                Fault::RewriteDoesNothing => return Ok(()),
+                Fault::RewriteTruncates => self.log.truncate(self.log.ends().end.plus(-1)).await?,
+                _ => {}
+            }
+            match inner.commit().await {
+                Err(StorageError::Invalid(_)) if self.fault == Fault::RewriteForgetsWhatChanged => Ok(()),
+                committed => committed,
+            }
+        })
     }
 }
 

@@ -23,6 +23,7 @@ mod offsets;
 mod pipeline;
 mod plugins;
 mod produce;
+mod record_retention;
 mod requests;
 mod retention;
 mod senders;

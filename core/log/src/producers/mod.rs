@@ -262,6 +262,12 @@ impl ProducerStates {
         all
     }
 
+    /// Whether this is the newest batch of its producer that is remembered.
+    pub(crate) fn is_last_of_its_producer(&self, header: &BatchHeader) -> bool {
+        let entry = self.producers.get(&header.producer_id);
+        entry.and_then(Entry::last_batch).is_some_and(|last| last.last_offset == header.last_offset())
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&ProducerId, &Entry)> {
         self.producers.iter()
     }

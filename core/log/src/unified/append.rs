@@ -11,7 +11,8 @@ use std::task::{Context, Poll};
 use watershed_model::limits::{CHECKPOINT_AGE_MS, CHECKPOINT_BYTES};
 use watershed_model::record::BatchHeader;
 use watershed_model::{LeaderEpoch, Offset, Timestamp};
-use watershed_storage::{Frame, FrameMeta, StorageError, Ticket};
+use watershed_storage::framing::frame_meta;
+use watershed_storage::{Frame, StorageError, Ticket};
 
 use super::{Active, State, UnifiedLog};
 use crate::marks::{Mark, Passed};
@@ -282,13 +283,14 @@ impl UnifiedLog {
 
     /// Hands the frame over. A transaction holds the last stable offset back before its first record can be read.
     fn append_frame(&self, state: &State, header: &BatchHeader, body: bytes::Bytes) -> Result<Ticket, StorageError> {
+        let frame = frame(header, body)?;
         let first_unstable = state.producers.first_unstable();
         let begins = header.is_transactional() && first_unstable.is_none();
         if begins {
             let due = self.marks.set_first_unstable(Some(header.base_offset));
             self.marks.call(due);
         }
-        let appended = self.log.append(vec![frame(header, body)]);
+        let appended = self.log.append(vec![frame]);
         if begins && appended.is_err() {
             let due = self.marks.set_first_unstable(first_unstable);
             self.marks.call(due);
@@ -329,13 +331,9 @@ impl State {
     }
 }
 
-fn frame(header: &BatchHeader, body: bytes::Bytes) -> Frame {
-    let meta = FrameMeta {
-        base: header.base_offset,
-        last: header.last_offset(),
-        epoch: header.leader_epoch,
-        max_timestamp: header.max_timestamp,
-        len: header.total_bytes,
-    };
-    Frame { meta, head: header.to_bytes(), body }
+/// # Errors
+/// The header has no place in a log.
+pub(super) fn frame(header: &BatchHeader, body: bytes::Bytes) -> Result<Frame, StorageError> {
+    let meta = frame_meta(header).map_err(|e| StorageError::Invalid(e.to_string()))?;
+    Ok(Frame { meta, head: header.to_bytes(), body })
 }

@@ -10,6 +10,7 @@
 //! is never held across an await; marks move only forward except in a truncation.
 
 mod append;
+mod clean;
 mod offsets;
 mod open;
 mod read;
@@ -33,6 +34,7 @@ use crate::producers::{ActiveProducer, ProducerStates, snapshot};
 use crate::{EpochEntry, LeaderEpochCache, LogConfig};
 
 pub use append::{AppendTicket, Appended};
+pub use clean::{BatchFate, Cleaned, Judge, Judged};
 pub use offsets::{OffsetAtTime, OffsetSpec};
 pub use open::Opened;
 pub use read::{Bound, LogRead};

@@ -122,7 +122,7 @@ pub(super) async fn recover(
     Ok((producers, epochs, replayed))
 }
 
-fn corrupt(tp: TopicIdPartition, at: Offset, reason: &dyn std::fmt::Display) -> StorageError {
+pub(super) fn corrupt(tp: TopicIdPartition, at: Offset, reason: &dyn std::fmt::Display) -> StorageError {
     StorageError::Corrupt { place: format!("{tp} at offset {at}"), reason: reason.to_string() }
 }
 

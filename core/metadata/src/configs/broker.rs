@@ -71,6 +71,8 @@ pub struct BrokerSettings {
     pub delete_topic_enable: bool,
     /// `log.retention.check.interval.ms`, in milliseconds.
     pub retention_check_interval_ms: u64,
+    /// `watershed.record.retention.check.interval.ms`, in milliseconds.
+    pub record_retention_check_interval_ms: u64,
     /// `producer.id.expiration.ms`, in milliseconds.
     pub producer_id_expiration_ms: u64,
     /// `socket.request.max.bytes`, in bytes.
@@ -223,6 +225,8 @@ impl BrokerSettings {
             auto_create_topics_enable: flag("auto.create.topics.enable"),
             delete_topic_enable: flag("delete.topic.enable"),
             retention_check_interval_ms: limit("log.retention.check.interval.ms").unwrap_or(u64::MAX),
+            record_retention_check_interval_ms: limit("watershed.record.retention.check.interval.ms")
+                .unwrap_or(u64::MAX),
             producer_id_expiration_ms: limit("producer.id.expiration.ms").unwrap_or(u64::MAX),
             socket_request_max_bytes: count("socket.request.max.bytes"),
             queued_max_request_bytes: limit("queued.max.request.bytes"),

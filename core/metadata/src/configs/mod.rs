@@ -49,6 +49,7 @@ pub use topic::{
 };
 pub use topic_table::{
     FETCH_FILTER_CONFIG, FLUSH_CONFIG, INTERCEPTORS_CONFIG, ORDERING_KEY_CONFIG, PARTITIONER_CONFIG,
-    PARTITIONER_MODE_CONFIG, RETENTION_POLICY_CONFIG, STORAGE_CONFIG, topic_config_def, topic_config_defs,
+    PARTITIONER_MODE_CONFIG, RECORD_RETENTION_CONFIG, RETENTION_POLICY_CONFIG, STORAGE_CONFIG, topic_config_def,
+    topic_config_defs,
 };
 pub use value::Value;

@@ -22,6 +22,8 @@ pub mod hook {
     pub const FETCH_FILTER: &str = "fetch-filter";
     /// What a partition need not keep.
     pub const RETENTION: &str = "retention";
+    /// Which records a partition need not keep.
+    pub const RECORD_RETENTION: &str = "record-retention";
 }
 
 /// Whether a binding has effect.
@@ -92,6 +94,8 @@ pub struct TopicPlugins {
     pub fetch_filter: Option<PluginBinding>,
     /// `watershed.retention.policy`.
     pub retention_policy: Option<PluginBinding>,
+    /// `watershed.record.retention`.
+    pub record_retention: Option<PluginBinding>,
 }
 
 /// What the configuration must know of a plugin to judge a binding.

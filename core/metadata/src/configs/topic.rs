@@ -10,8 +10,8 @@ use super::error::{ConfigError, nearest};
 use super::plugins::{self, PartitionerMode, PluginBinding, TopicPlugins};
 use super::topic_table::{
     BACKLOG_CONFIG, ENFORCE_GRACE_CONFIG, FETCH_FILTER_CONFIG, FLUSH_CONFIG, INTERCEPTORS_CONFIG, ORDERING_KEY_CONFIG,
-    PARTITIONER_CONFIG, PARTITIONER_MODE_CONFIG, RETENTION_POLICY_CONFIG, STORAGE_CONFIG, topic_config_def,
-    topic_config_defs,
+    PARTITIONER_CONFIG, PARTITIONER_MODE_CONFIG, RECORD_RETENTION_CONFIG, RETENTION_POLICY_CONFIG, STORAGE_CONFIG,
+    topic_config_def, topic_config_defs,
 };
 use super::value::Value;
 
@@ -178,6 +178,7 @@ impl TopicConfig {
                 partitioner_backlog_bytes: read.time(BACKLOG_CONFIG)?,
                 fetch_filter: read.plugin(FETCH_FILTER_CONFIG)?,
                 retention_policy: read.plugin(RETENTION_POLICY_CONFIG)?,
+                record_retention: read.plugin(RECORD_RETENTION_CONFIG)?,
             },
         })
     }

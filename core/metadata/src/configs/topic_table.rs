@@ -25,6 +25,8 @@ pub(super) const BACKLOG_CONFIG: &str = "watershed.partitioner.backlog.bytes";
 pub const FETCH_FILTER_CONFIG: &str = "watershed.fetch.filter";
 /// What says how long records stay.
 pub const RETENTION_POLICY_CONFIG: &str = "watershed.retention.policy";
+/// What says how long single records stay.
+pub const RECORD_RETENTION_CONFIG: &str = "watershed.record.retention";
 
 pub(super) const LONG_MAX: &str = "9223372036854775807";
 pub(super) const CODECS: Rule = Rule::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]);
@@ -422,6 +424,16 @@ static TOPIC_CONFIGS: &[ConfigDef] = &[
         Rule::Plugin(hook::RETENTION),
         "The plugin that says which segments may go, in addition to retention.ms and retention.bytes; it is asked as \
          often as they are looked at, and acts where cleanup.policy has delete.",
+    )
+    .null()
+    .ours(),
+    ConfigDef::new(
+        RECORD_RETENTION_CONFIG,
+        String,
+        "",
+        Rule::Plugin(hook::RECORD_RETENTION),
+        "The plugin that says which records of closed segments may go; they are rewritten without those, and offsets \
+         stay. It acts where cleanup.policy has delete, every watershed.record.retention.check.interval.ms.",
     )
     .null()
     .ours(),

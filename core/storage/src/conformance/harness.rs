@@ -44,6 +44,7 @@ pub fn frame(base: i64, count: i32, epoch: i32, timestamp: i64, body_bytes: usiz
         epoch: header.leader_epoch,
         max_timestamp: header.max_timestamp,
         len: header.total_bytes,
+        records: count.unsigned_abs(),
     };
     Frame { meta, head: header.to_bytes(), body }
 }

@@ -14,7 +14,7 @@
 //!
 //! - [`harness`] makes frames and reads them back.
 //! - `life`: open, list, close, restart, destroy. `append`, `read`, `segments` (roll, blobs, time), `cut` (truncate, reset,
-//!   start), `load` (threads, sizes, numbers).
+//!   start), `rewrite` (segments written anew), `load` (threads, sizes, numbers).
 
 mod append;
 mod cut;
@@ -22,6 +22,7 @@ pub mod harness;
 mod life;
 mod load;
 mod read;
+mod rewrite;
 mod segments;
 
 use std::any::Any;
@@ -193,6 +194,15 @@ fn checks() -> impl Iterator<Item = (&'static str, Check)> {
         cut::the_start_moves_forward_only,
         cut::segments_below_the_start_are_deleted,
         cut::cuts_survive_reopening,
+        rewrite::a_segment_gets_the_new_frames,
+        rewrite::readers_in_a_gap_get_the_next_frame,
+        rewrite::a_segment_without_frames_is_no_more,
+        rewrite::nothing_changes_before_the_commit,
+        rewrite::what_does_not_belong_there_is_refused,
+        rewrite::a_segment_that_changed_is_left_alone,
+        rewrite::pieces_outlive_it,
+        rewrite::rewrites_survive_reopening,
+        rewrite::rewrites_survive_a_crash,
         load::appends_and_reads_from_many_threads,
         load::tickets_of_many_partitions_ripen_together,
         load::large_frames_come_back_whole,

@@ -99,6 +99,7 @@ pub(super) async fn summaries_are_those_of_the_frames(subject: Subject) -> Outco
             base: Offset([0, 3, 11][i]),
             end: group[group.len() - 1].meta.last.plus(1),
             bytes: group.iter().map(|f| u64::from(f.meta.len)).sum(),
+            records: group.iter().map(|f| u64::from(f.meta.records)).sum(),
             first_timestamp: Some(group[0].meta.max_timestamp),
             max_timestamp: group.iter().map(|f| f.meta.max_timestamp).max(),
             modified: segment.modified,
@@ -106,14 +107,14 @@ pub(super) async fn summaries_are_those_of_the_frames(subject: Subject) -> Outco
         };
         holds!(
             *segment == want,
-            "a segment's base, end, bytes, first and largest timestamp are those of its frames",
+            "a segment's base, end, bytes, records, first and largest timestamp are those of its frames",
             "{segment:?}, expected {want:?}"
         );
     }
     let active = segments[3];
     holds!(
-        active.bytes == 0 && active.first_timestamp.is_none() && active.max_timestamp.is_none(),
-        "timestamps are `None` while a segment is empty",
+        active.bytes == 0 && active.records == 0 && active.first_timestamp.is_none() && active.max_timestamp.is_none(),
+        "a segment without frames has no records, and its timestamps are `None`",
         "{active:?}"
     );
     holds!(

@@ -44,7 +44,7 @@ pub(super) struct Fixture {
 }
 
 const READS: Reads =
-    Reads { keys: true, values: true, timestamps: true, ordering_keys: true, headers: HeaderReads::All };
+    Reads { keys: true, values: true, timestamps: true, ordering_keys: true, ranks: true, headers: HeaderReads::All };
 
 impl Fixture {
     fn new(name: &'static str, records: Vec<Record>) -> Self {
@@ -65,6 +65,9 @@ impl Fixture {
         if self.records.iter().any(|record| record.ordering_key.is_some()) {
             records.set_ordering_keys(ordering_keys);
         }
+        // What they are is the host's business: here, the older a record, the more often up to 4.
+        let behind = (0..self.records.len()).rev();
+        records.set_ranks(behind.map(|n| u32::try_from(n % 5).expect("it is below 5")).collect());
         ask(&Batch::new(self.place, self.client, &records, &READS))
     }
 }
@@ -79,6 +82,7 @@ pub(super) fn batches() -> Vec<Fixture> {
         verdicts(),
         ordering(),
         ordered(),
+        lived(),
         who(Place { topic: "audit", partition: None, base_sequence: None }, Client::default()),
         who(
             Place { topic: "orders", partition: Some(0), base_sequence: Some(i32::MAX.unsigned_abs()) },
@@ -172,6 +176,38 @@ fn ordered() -> Fixture {
         Record { key: Some(vec![0, 0xff, 0x80]), ..Record::default() },
     ];
     Fixture::new("records that have ordering keys", records)
+}
+
+/// The time of those who ask which records stay.
+pub(super) const NOW: i64 = 1_700_000_010_000;
+
+fn lived() -> Fixture {
+    let at = |timestamp, ttls: &[Header]| Record::new(Some("k"), Some("v")).at(timestamp).headers(ttls);
+    let ttl = |ttl| ("ttl", Some(ttl));
+    let records = vec![
+        at(NOW, &[]),
+        at(NOW - 1_000, &[ttl("999")]),
+        at(NOW - 1_000, &[ttl("1000")]),
+        at(NOW - 1_000, &[ttl("00000999")]),
+        at(NOW - 1_000, &[ttl("0000000999")]),
+        at(NOW - 1_000, &[ttl("0")]),
+        at(NOW - 1_000, &[ttl("")]),
+        at(NOW - 1_000, &[ttl("-5")]),
+        at(NOW - 1_000, &[ttl("+5")]),
+        at(NOW - 1_000, &[ttl(" 5")]),
+        at(NOW - 1_000, &[ttl("5x")]),
+        at(NOW - 1_000, &[ttl("\u{665}")]),
+        at(NOW - 1_000, &[ttl("1e2")]),
+        at(NOW - 1_000, &[("ttl", None)]),
+        at(NOW - 1_000, &[ttl("5"), ("ttl", None)]),
+        at(NOW - 1_000, &[ttl("5"), ttl("5000")]),
+        at(NOW - 1_000, &[ttl("5000"), ttl("5")]),
+        at(0, &[ttl("999999999")]),
+        at(-1, &[ttl("1")]),
+        at(NOW + 1_000, &[ttl("1")]),
+        at(NOW - 1_000, &[("TTL", Some("1"))]),
+    ];
+    Fixture::new("records with a time to live", records)
 }
 
 fn who(place: Place<'static>, client: Client<'static>) -> Fixture {

@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 
 use watershed_hooks::{
     Choice, Client, Column, Failure, FaultKind, GroupMember, GroupSpec, GroupTopic, Hook, HookKind, LogSummary,
-    Replacement, SegmentSummary, TopicAction, TopicChange, TopicPartition, TopicVerdict, Verdict, Visibility, assign,
-    assign_group, filter, intercept, order,
+    Replacement, SegmentSummary, Stay, TopicAction, TopicChange, TopicPartition, TopicVerdict, Verdict, Visibility,
+    assign, assign_group, filter, intercept, order, retain,
 };
 use watershed_model::TopicId;
 
-use super::fixtures::{Fixture, batches};
+use super::fixtures::{Fixture, NOW, batches};
 use super::reference;
 
 type Make<'m> = &'m dyn Fn(HookKind) -> Hook;
@@ -43,9 +43,15 @@ fn both<T: PartialEq + std::fmt::Debug>(
 
 /// The hooks on records: each must say what the native reference says, and that is held to what is written here.
 pub(super) fn records(make: Make<'_>) {
-    let mut hooks = [HookKind::OrderingKey, HookKind::Partitioner, HookKind::Interceptor, HookKind::FetchFilter]
-        .map(|kind| (make(kind), reference(kind)));
-    let [ordering, partitioner, interceptor, fetch_filter] = &mut hooks;
+    let kinds = [
+        HookKind::OrderingKey,
+        HookKind::Partitioner,
+        HookKind::Interceptor,
+        HookKind::FetchFilter,
+        HookKind::RecordRetention,
+    ];
+    let mut hooks = kinds.map(|kind| (make(kind), reference(kind)));
+    let [ordering, partitioner, interceptor, fetch_filter, record_retention] = &mut hooks;
     for batch in &batches() {
         let want = comparable(ask_ordering(&mut ordering.1, batch));
         both((make, HookKind::OrderingKey, batch.name), &mut ordering.0, &want, |hook| ask_ordering(hook, batch));
@@ -59,6 +65,9 @@ pub(super) fn records(make: Make<'_>) {
         both((make, HookKind::Interceptor, batch.name), &mut interceptor.0, &want, |hook| ask_interceptor(hook, batch));
         let want = comparable(ask_filter(&mut fetch_filter.1, batch));
         both((make, HookKind::FetchFilter, batch.name), &mut fetch_filter.0, &want, |hook| ask_filter(hook, batch));
+        let name = (make, HookKind::RecordRetention, batch.name);
+        let want = comparable(ask_retention(&mut record_retention.1, batch));
+        both(name, &mut record_retention.0, &want, |hook| ask_retention(hook, batch));
     }
     written(&mut hooks.map(|(hook, _)| hook));
 }
@@ -92,13 +101,19 @@ fn ask_filter(hook: &mut Hook, batch: &Fixture) -> Result<Vec<Visibility>, Failu
     batch.with(|batch| filter(hook.as_mut(), batch, &mut visibilities)).map(|()| visibilities)
 }
 
+fn ask_retention(hook: &mut Hook, batch: &Fixture) -> Result<Vec<Stay>, Failure> {
+    let Hook::RecordRetention(hook) = hook else { wrong(hook) };
+    let mut stays = Vec::new();
+    batch.with(|batch| retain(hook.as_mut(), batch, NOW, &mut stays)).map(|()| stays)
+}
+
 fn fixture(name: &str) -> Fixture {
     let found = batches().into_iter().find(|batch| batch.name == name);
     found.unwrap_or_else(|| panic!("there is no batch named {name}"))
 }
 
 /// Answers that are written out, so that the native reference is held to something, too.
-fn written([ordering, partitioner, interceptor, fetch_filter]: &mut [Hook; 4]) {
+fn written([ordering, partitioner, interceptor, fetch_filter, record_retention]: &mut [Hook; 5]) {
     let keys = ask_ordering(ordering, &fixture("ordering keys")).expect("it has an answer");
     let want = [
         Some("second"),
@@ -147,6 +162,13 @@ fn written([ordering, partitioner, interceptor, fetch_filter]: &mut [Hook; 4]) {
     let visibilities = ask_filter(fetch_filter, &fixture("every verdict")).expect("it has an answer");
     assert_eq!(visibilities[18..], want);
     assert!(visibilities[..18].iter().all(|visibility| *visibility == Visibility::Show));
+
+    let stays = ask_retention(record_retention, &fixture("records with a time to live")).expect("it has an answer");
+    // Those of rank 3 and 4: counted from the last, the fourth and fifth of each five.
+    let old = |i: usize| (20 - i) % 5 >= 3;
+    let over = [1, 3, 5, 16, 17, 18];
+    let want = |i: usize| if old(i) || over.contains(&i) { Stay::Drop } else { Stay::Keep };
+    assert_eq!(stays, (0..21).map(want).collect::<Vec<_>>());
 }
 
 fn valued(value: Option<&str>) -> Replacement {
@@ -191,6 +213,8 @@ pub(super) fn retention(make: Make<'_>) {
         base_offset,
         end_offset,
         bytes: 1 << 40,
+        records: 1 << 41,
+        first_timestamp: max_timestamp,
         max_timestamp,
         sealed,
     };

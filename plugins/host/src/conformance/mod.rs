@@ -7,8 +7,8 @@
 //!
 //! # The reference plugin
 //!
-//! It serves all hooks. Its manifest is [`manifest`]: it reads keys, values, timestamps, ordering keys and all headers, is
-//! deterministic, and has the counter `records` and the setting `field`, a text ([`settings`]). "There" means: not null. All
+//! It serves all hooks. Its manifest is [`manifest`]: it reads keys, values, timestamps, ordering keys, ranks and all headers,
+//! is deterministic, and has the counter `records` and the setting `field`, a text ([`settings`]). "There" means: not null. All
 //! comparisons are of bytes; numbers are written in decimal.
 //!
 //! **`ordering-key`**: the last header `order` if that is there; else the field of the value that the setting `field` names
@@ -40,6 +40,10 @@
 //! **`retention`**: the end offset of the newest sealed segment whose largest timestamp is below `now - 1000`; nothing where
 //! there is none. A topic named `retry` is a retriable failure with the message `later`.
 //!
+//! **`record-retention`**: the key of the first record decides about failing, as for the interceptor. Otherwise a record goes if
+//! its rank is 3 or more; or if its last header `ttl` is a number of one to nine digits, and its timestamp and that number
+//! together are below `now`.
+//!
 //! **`assignor`**: each topic for itself: its partitions in turn to its subscribers, in the order of the members.
 //!
 //! **`topic-policy`**: by the topic's name.
@@ -70,7 +74,7 @@ pub fn manifest() -> Value {
         "name": "reference",
         "version": "1.0.0",
         "api": 1,
-        "reads": ["keys", "values", "timestamps", "ordering_keys", "headers"],
+        "reads": ["keys", "values", "timestamps", "ordering_keys", "ranks", "headers"],
         "deterministic": true,
         "counters": ["records"],
         "config_schema": {

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 
 use watershed_hooks::{
     Assignor, Batch, Choice, Column, Failure, FaultKind, FetchFilter, GroupAssignment, GroupSpec, HeaderReads, Hook,
-    HookKind, Interceptor, LogSummary, OrderingKey, Partitioner, Pick, Reads, Replacement, Retention, TopicChange,
-    TopicPartition, TopicPolicy, TopicVerdict, Verdict, Visibility, murmur2,
+    HookKind, Interceptor, LogSummary, OrderingKey, Partitioner, Pick, Reads, RecordRetention, Replacement, Retention,
+    Stay, TopicChange, TopicPartition, TopicPolicy, TopicVerdict, Verdict, Visibility, murmur2,
 };
 
 use crate::helpers;
@@ -18,7 +18,7 @@ const FIELD: &str = "tenant";
 #[must_use]
 pub fn reference(kind: HookKind) -> Hook {
     let headers = HeaderReads::All;
-    let reads = Reads { keys: true, values: true, timestamps: true, ordering_keys: true, headers };
+    let reads = Reads { keys: true, values: true, timestamps: true, ordering_keys: true, ranks: true, headers };
     let it = Box::new(Reference { reads });
     match kind {
         HookKind::Interceptor => Hook::Interceptor(it),
@@ -26,6 +26,7 @@ pub fn reference(kind: HookKind) -> Hook {
         HookKind::Partitioner => Hook::Partitioner(it),
         HookKind::FetchFilter => Hook::FetchFilter(it),
         HookKind::Retention => Hook::Retention(it),
+        HookKind::RecordRetention => Hook::RecordRetention(it),
         HookKind::Assignor => Hook::Assignor(it),
         HookKind::TopicPolicy => Hook::TopicPolicy(it),
         _ => unreachable!("the reference plugin serves the hooks that there are: {kind}"),
@@ -34,6 +35,18 @@ pub fn reference(kind: HookKind) -> Hook {
 
 struct Reference {
     reads: Reads,
+}
+
+/// Fails where the first record's key says so.
+fn first_key(batch: &Batch<'_>) -> Result<(), Failure> {
+    match batch.keys()?.get(0) {
+        Some(b"retry") => Err(later()),
+        Some(b"refuse") => Err(Failure::Permanent("never".to_owned())),
+        Some(b"trap") => {
+            Err(Failure::Fault { kind: FaultKind::Trap, message: "the key of a record is trap".to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn later() -> Failure {
@@ -103,17 +116,7 @@ impl Interceptor for Reference {
     }
 
     fn intercept(&mut self, batch: &Batch<'_>, verdicts: &mut Vec<Verdict>) -> Result<(), Failure> {
-        match batch.keys()?.get(0) {
-            Some(b"retry") => return Err(later()),
-            Some(b"refuse") => return Err(Failure::Permanent("never".to_owned())),
-            Some(b"trap") => {
-                return Err(Failure::Fault {
-                    kind: FaultKind::Trap,
-                    message: "the key of a record is trap".to_owned(),
-                });
-            }
-            _ => {}
-        }
+        first_key(batch)?;
         for i in 0..batch.len() {
             verdicts.push(verdict(batch, i)?);
         }
@@ -183,6 +186,28 @@ impl Retention for Reference {
         let old = log.segments.iter().rev().find(|segment| segment.sealed && segment.max_timestamp < log.now - 1000);
         Ok(old.map(|segment| segment.end_offset))
     }
+}
+
+impl RecordRetention for Reference {
+    fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    fn retain(&mut self, batch: &Batch<'_>, now: i64, stays: &mut Vec<Stay>) -> Result<(), Failure> {
+        first_key(batch)?;
+        let (ranks, timestamps, ttls) = (batch.ranks()?, batch.timestamps()?, batch.header("ttl", Pick::Last)?);
+        stays.extend(ttls.zip(ranks).zip(timestamps).map(|((ttl, rank), timestamp)| {
+            let is_over = ttl.and_then(number).is_some_and(|ttl| timestamp + ttl < now);
+            if *rank >= 3 || is_over { Stay::Drop } else { Stay::Keep }
+        }));
+        Ok(())
+    }
+}
+
+/// One to nine digits.
+fn number(text: &[u8]) -> Option<i64> {
+    let is_number = (1..=9).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    is_number.then(|| text.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
 }
 
 impl Assignor for Reference {

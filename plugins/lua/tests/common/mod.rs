@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use watershed_hooks::{
-    Batch, Choice, Client, Environment, Failure, Hook, HookKind, Place, Reads, Records, Settings, Verdict, Visibility,
-    assign, filter, intercept,
+    Batch, Choice, Client, Environment, Failure, Hook, HookKind, Place, Reads, Records, Settings, Stay, Verdict,
+    Visibility, assign, filter, intercept, retain,
 };
 use watershed_lua::LuaHost;
 use watershed_plugin_host::{Limits, LoadError, LoadedPlugin, PluginSource};
@@ -55,6 +55,7 @@ pub(crate) fn with_batch<T>(reads: &Reads, keys: &[Option<&[u8]>], ask: impl FnO
         let header: (&[u8], Option<&[u8]>) = (b"h", Some(b"x"));
         records.push(*key, Some(b"v"), 7, [header].into_iter()).unwrap();
     }
+    records.set_ranks((0..keys.len()).rev().map(|rank| u32::try_from(rank).unwrap()).collect());
     let place = Place { topic: "orders", partition: Some(1), base_sequence: None };
     ask(&Batch::new(place, Client::default(), &records, reads))
 }
@@ -73,6 +74,13 @@ pub(crate) fn ask_filter(hook: &mut Hook) -> Result<Vec<Visibility>, Failure> {
     let Hook::FetchFilter(hook) = hook else { panic!("{hook:?}") };
     let (mut seen, reads) = (Vec::new(), hook.reads().clone());
     with_batch(&reads, &KEYS, |batch| filter(hook.as_mut(), batch, &mut seen)).map(|()| seen)
+}
+
+/// Asks a record retention about the same, of the ranks 2, 1 and 0.
+pub(crate) fn ask_retention(hook: &mut Hook, now: i64) -> Result<Vec<Stay>, Failure> {
+    let Hook::RecordRetention(hook) = hook else { panic!("{hook:?}") };
+    let (mut stays, reads) = (Vec::new(), hook.reads().clone());
+    with_batch(&reads, &KEYS, |batch| retain(hook.as_mut(), batch, now, &mut stays)).map(|()| stays)
 }
 
 /// Asks a partitioner about the same, of four partitions.

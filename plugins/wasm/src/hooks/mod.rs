@@ -21,6 +21,7 @@ fn function(hook: HookKind) -> &'static str {
         HookKind::Partitioner => "partition",
         HookKind::FetchFilter => "filter",
         HookKind::Retention => "delete-before",
+        HookKind::RecordRetention => "retain",
         HookKind::Assignor => "assign",
         HookKind::TopicPolicy => "judge",
         _ => unreachable!("no factory is made for a hook that has no interface"),
@@ -87,6 +88,9 @@ impl Recipe {
             HookKind::Partitioner => Hook::Partitioner(Box::new(Guest::<records::PartitionerFn>::new(self)?)),
             HookKind::FetchFilter => Hook::FetchFilter(Box::new(Guest::<records::FetchFilterFn>::new(self)?)),
             HookKind::Retention => Hook::Retention(Box::new(Guest::<policies::RetentionFn>::new(self)?)),
+            HookKind::RecordRetention => {
+                Hook::RecordRetention(Box::new(Guest::<records::RecordRetentionFn>::new(self)?))
+            }
             HookKind::Assignor => Hook::Assignor(Box::new(Guest::<assignor::AssignorFn>::new(self)?)),
             HookKind::TopicPolicy => Hook::TopicPolicy(Box::new(Guest::<policies::TopicPolicyFn>::new(self)?)),
             other => return Err(NoInstance::Refused(format!("there is no interface for the hook {other}"))),
@@ -105,6 +109,7 @@ pub(crate) fn check(live: &mut Live, hook: HookKind, interface: &str) -> Result<
         HookKind::Partitioner => is::<records::PartitionerFn>(live, hook, interface),
         HookKind::FetchFilter => is::<records::FetchFilterFn>(live, hook, interface),
         HookKind::Retention => is::<policies::RetentionFn>(live, hook, interface),
+        HookKind::RecordRetention => is::<records::RecordRetentionFn>(live, hook, interface),
         HookKind::Assignor => is::<assignor::AssignorFn>(live, hook, interface),
         HookKind::TopicPolicy => is::<policies::TopicPolicyFn>(live, hook, interface),
         other => Err(format!("there is no interface for the hook {other}")),

@@ -14,6 +14,9 @@ pub(crate) struct Segment {
     #[component(name = "end-offset")]
     end_offset: i64,
     bytes: u64,
+    records: u64,
+    #[component(name = "first-timestamp")]
+    first_timestamp: i64,
     #[component(name = "max-timestamp")]
     max_timestamp: i64,
     sealed: bool,
@@ -21,8 +24,9 @@ pub(crate) struct Segment {
 
 impl From<&SegmentSummary> for Segment {
     fn from(segment: &SegmentSummary) -> Self {
-        let SegmentSummary { base_offset, end_offset, bytes, max_timestamp, sealed } = *segment;
-        Self { base_offset, end_offset, bytes, max_timestamp, sealed }
+        let SegmentSummary { base_offset, end_offset, bytes, records, first_timestamp, max_timestamp, sealed } =
+            *segment;
+        Self { base_offset, end_offset, bytes, records, first_timestamp, max_timestamp, sealed }
     }
 }
 

@@ -1,11 +1,11 @@
-//! The hooks on records: `interceptor`, `ordering-key`, `partitioner`, `fetch-filter`.
+//! The hooks on records: `interceptor`, `ordering-key`, `partitioner`, `fetch-filter`, `record-retention`.
 
 use std::num::NonZeroU32;
 
 use wasmtime::component::{ComponentType, Lift, Resource};
 use watershed_hooks::{
-    Batch, Choice, Column, Failure, FetchFilter, Interceptor, OrderingKey, Partitioner, Reads, Replacement, Verdict,
-    Visibility,
+    Batch, Choice, Column, Failure, FetchFilter, Interceptor, OrderingKey, Partitioner, Reads, RecordRetention,
+    Replacement, Stay, Verdict, Visibility,
 };
 
 use super::{Guest, Signature};
@@ -55,6 +55,16 @@ pub(crate) enum FilterAnswer {
     Each(Visibilities),
 }
 
+/// `record-retention.answer`.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum RetentionAnswer {
+    #[component(name = "keep-all")]
+    KeepAll,
+    #[component(name = "each")]
+    Each(Vec<u8>),
+}
+
 /// `interceptor.intercept`.
 pub(crate) enum InterceptorFn {}
 
@@ -85,6 +95,14 @@ pub(crate) enum FetchFilterFn {}
 impl Signature for FetchFilterFn {
     type Params = (Resource<BatchHandle>,);
     type Answer = FilterAnswer;
+}
+
+/// `record-retention.retain`.
+pub(crate) enum RecordRetentionFn {}
+
+impl Signature for RecordRetentionFn {
+    type Params = (Resource<BatchHandle>, i64);
+    type Answer = RetentionAnswer;
 }
 
 impl Interceptor for Guest<InterceptorFn> {
@@ -176,6 +194,39 @@ impl FetchFilter for Guest<FetchFilterFn> {
             },
         )
     }
+}
+
+impl RecordRetention for Guest<RecordRetentionFn> {
+    fn reads(&self) -> &Reads {
+        &self.manifest().reads
+    }
+
+    fn retain(&mut self, batch: &Batch<'_>, now: i64, stays: &mut Vec<Stay>) -> Result<(), Failure> {
+        let records = batch.len();
+        self.ask(
+            Some(batch),
+            |batch| (batch, now),
+            |answer| match answer {
+                RetentionAnswer::KeepAll => {
+                    stays.resize(records, Stay::Keep);
+                    Ok(())
+                }
+                RetentionAnswer::Each(codes) => read_stays(&codes, records, stays),
+            },
+        )
+    }
+}
+
+fn read_stays(codes: &[u8], records: usize, stays: &mut Vec<Stay>) -> Result<(), Failure> {
+    answered("record retention", codes.len(), records)?;
+    for (record, code) in codes.iter().enumerate() {
+        stays.push(match code {
+            0 => Stay::Keep,
+            1 => Stay::Drop,
+            other => return Err(no_such_code("record retention", record, *other)),
+        });
+    }
+    Ok(())
 }
 
 /// Every record has an answer, and every answer a record.

@@ -10,7 +10,7 @@ use watershed_storage::{Blob, FlushMode, Frame, StorageError, Ticket};
 
 use super::{Checkpoint, Entry, Log, RECENT_FRAMES_MAX, Recent, State, Writer, new_entry};
 use crate::fs::FsFile;
-use crate::index::{Index, NO_TIME};
+use crate::index::Index;
 
 /// Slices given to one `pwritev`: the heads and bodies of 32 frames. More frames take more calls.
 const SLICES_MAX: usize = 64;
@@ -207,7 +207,7 @@ impl State {
         let interval = self.config.index_interval_bytes;
         let entry = self.active_mut();
         let pos = entry.facts.bytes;
-        let before = entry.facts.max_timestamp.unwrap_or(NO_TIME);
+        let before = entry.facts.before();
         let segment = entry.facts.base;
         entry.facts.add(&frame.meta);
         self.active_index.add(&frame.meta, pos, before, interval);
@@ -262,7 +262,7 @@ fn check_frames(st: &State, frames: &[Frame]) -> Result<u64, StorageError> {
 }
 
 /// Writes frames one behind the other: one call for up to 32, without an allocation.
-fn write_frames(file: &dyn FsFile, mut pos: u64, frames: &[Frame]) -> io::Result<()> {
+pub(super) fn write_frames(file: &dyn FsFile, mut pos: u64, frames: &[Frame]) -> io::Result<()> {
     for chunk in frames.chunks(SLICES_MAX / 2) {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         for (frame, pair) in chunk.iter().zip(slices.chunks_exact_mut(2)) {

@@ -9,7 +9,8 @@ use watershed_storage::{Blob, StorageError};
 use super::{Book, Checkpoint, Log, State};
 use crate::codec::{PutError, put_file};
 use crate::fs::{OpenMode, read_full};
-use crate::segment::{INDEX_SUFFIX, Segment, file_name};
+use crate::index::Index;
+use crate::segment::Segment;
 use crate::state::{BlobRef, Facts, Manifest, PREFIX_BYTES};
 
 /// How many of the newest blobs of a kind are kept.
@@ -24,6 +25,8 @@ pub(super) struct Snapshot {
     pub(super) start: Offset,
     pub(super) recovery_point: Offset,
     pub(super) segments: Vec<Facts>,
+    /// Of which a rewrite leaves nothing.
+    pub(super) gone: Vec<Offset>,
     pub(super) cuts: u64,
 }
 
@@ -43,7 +46,7 @@ impl State {
                 segments.push(entry.facts);
             }
         }
-        Snapshot { start: self.ends.start, recovery_point: synced, segments, cuts: self.cuts }
+        Snapshot { start: self.ends.start, recovery_point: synced, segments, gone: Vec::new(), cuts: self.cuts }
     }
 }
 
@@ -123,18 +126,19 @@ impl Log {
         };
         for (segment, facts) in unsaved {
             let index = self.sealed_index(&segment, &facts)?;
-            self.save_index(facts.base, &index.encode(facts.base))?;
+            self.save_index(&segment, &index)?;
             let mut st = self.state.lock();
             let at = st.segment_of(facts.base);
-            if st.segments[at].facts.base == facts.base {
+            if Arc::ptr_eq(&st.segments[at].segment, &segment) {
                 st.segments[at].index_saved = true;
             }
         }
         Ok(())
     }
 
-    pub(super) fn save_index(&self, base: Offset, bytes: &[u8]) -> Result<(), StorageError> {
-        self.put(&file_name(base, INDEX_SUFFIX), &[bytes])
+    pub(super) fn save_index(&self, segment: &Segment, index: &Index) -> Result<(), StorageError> {
+        let name = segment.index_path().file_name().unwrap_or_default().to_string_lossy();
+        self.put(&name, &[&index.encode(segment.base)])
     }
 
     fn put(&self, name: &str, parts: &[&[u8]]) -> Result<(), StorageError> {
@@ -166,6 +170,7 @@ impl Log {
             recovery_point: snapshot.recovery_point,
             blobs: kept(blobs, &snapshot.segments),
             segments: snapshot.segments,
+            gone: snapshot.gone,
         };
         let same = book.newest.as_ref().is_some_and(|newest| {
             let seq = newest.seq;

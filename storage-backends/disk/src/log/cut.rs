@@ -12,7 +12,6 @@ use watershed_storage::{Blob, StorageError};
 use super::checkpoint::Snapshot;
 use super::{Book, Checkpoint, Entry, Log, State, new_entry};
 use crate::index::Index;
-use crate::segment::{INDEX_SUFFIX, file_name};
 use crate::shared::Place;
 use crate::state::Facts;
 
@@ -53,7 +52,7 @@ impl Log {
         // What stays must be durable before the state file says that it is.
         self.sync_locked()?;
         let mut book = self.book.lock();
-        let (n, entry, before) = {
+        let (n, entry, is_new, before) = {
             let st = self.state.lock();
             st.check()?;
             if to >= st.ends.end {
@@ -62,15 +61,19 @@ impl Log {
             if to < st.ends.start {
                 return Err(st.out_of_range(to));
             }
-            let n = st.segments.partition_point(|e| e.facts.base <= to);
-            let n = n.saturating_sub(1);
-            let entry = st.segments[n].clone();
+            let below = st.segments.partition_point(|e| e.facts.base <= to);
+            let n = below.saturating_sub(1);
+            // Rewrites may have left nothing below: then the log goes on in a new segment.
+            let now = self.shared.clock().now();
+            let is_new = below == 0;
+            let entry = if is_new { new_entry(&self.dir, to, LeaderEpoch::NONE, now) } else { st.segments[n].clone() };
             let epoch = match n.checked_sub(1) {
                 Some(before) => st.segments[before].facts.last_epoch,
                 None => LeaderEpoch::NONE,
             };
-            let before = Facts::empty(entry.facts.base, epoch, entry.facts.modified);
-            (n, entry, before)
+            let mut before = Facts::empty(entry.facts.base, epoch, entry.facts.modified);
+            before.rewrites = entry.facts.rewrites;
+            (n, entry, is_new, before)
         };
         let (mut at, index) = self.facts_at(&entry.segment, &entry.facts, before, to)?;
         let snapshot = {
@@ -81,11 +84,14 @@ impl Log {
             if at.bytes > 0 {
                 segments.push(at);
             }
-            Snapshot { start: st.ends.start, recovery_point: at.end, segments, cuts: st.cuts + 1 }
+            Snapshot { start: st.ends.start, recovery_point: at.end, segments, gone: Vec::new(), cuts: st.cuts + 1 }
         };
         self.write_cut(&mut book, snapshot, at.end, &[])?;
         let (removed, failed, known) = {
             let mut st = self.state.lock();
+            if is_new {
+                st.segments.push_front(entry.clone());
+            }
             let removed = st.segments.split_off(n + 1);
             let active = st.active_mut();
             active.facts = at;
@@ -122,8 +128,7 @@ impl Log {
     /// Removes segments' files for good; they are gone from the directory on return.
     fn remove_now<'a>(&self, highest_first: impl Iterator<Item = &'a Entry>) -> Result<(), StorageError> {
         for entry in highest_first {
-            let index = self.dir.join(file_name(entry.facts.base, INDEX_SUFFIX));
-            for path in [entry.segment.path(), &index] {
+            for path in [entry.segment.path(), entry.segment.index_path()] {
                 match self.shared.fs.unlink(path) {
                     Err(e) if e.kind() != io::ErrorKind::NotFound => {
                         // Left there, it would come back as part of the log.
@@ -141,8 +146,8 @@ impl Log {
 
     /// Shortens a segment's file, durable on return, and drops its stored index.
     fn cut_file(&self, entry: &Entry, bytes: u64) -> Result<(), StorageError> {
-        let index = self.dir.join(file_name(entry.facts.base, INDEX_SUFFIX));
-        match self.shared.fs.unlink(&index) {
+        let index = entry.segment.index_path();
+        match self.shared.fs.unlink(index) {
             Ok(()) => self.sync_names(false)?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => {
@@ -174,7 +179,8 @@ impl Log {
             st.check()?;
             (st.ends.start, st.cuts + 1)
         };
-        let nothing = |start: Offset| Snapshot { start, recovery_point: start, segments: Vec::new(), cuts };
+        let nothing =
+            |start: Offset| Snapshot { start, recovery_point: start, segments: Vec::new(), gone: Vec::new(), cuts };
         // First: nothing above the old start is promised. Then the files go. Then the log begins elsewhere.
         self.write_cut(&mut book, nothing(start), Offset(-1), &[])?;
         let (removed, promises, failed, bytes) = {
@@ -247,8 +253,7 @@ impl Log {
         for entry in removed {
             // Handles that are open stay usable; whoever still has to open it finds the log start moved.
             self.shared.doom(entry.segment.path(), delay);
-            let index = self.dir.join(file_name(entry.facts.base, INDEX_SUFFIX));
-            self.shared.doom(&index, delay);
+            self.shared.doom(entry.segment.index_path(), delay);
         }
         Ok(())
     }
@@ -281,11 +286,11 @@ impl Log {
             let st = self.state.lock();
             let active = st.active().clone();
             let whole = st.active_index.from_pos == 0 && active.facts.bytes > 0;
-            let index = (whole && !active.index_saved).then(|| st.active_index.encode(active.facts.base));
+            let index = (whole && !active.index_saved).then(|| st.active_index.clone());
             (active, index)
         };
         if let Some(index) = index {
-            self.save_index(active.facts.base, &index)?;
+            self.save_index(&active.segment, &index)?;
         }
         let (snapshot, untouched) = {
             let st = self.state.lock();

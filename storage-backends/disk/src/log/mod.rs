@@ -9,15 +9,17 @@
 //! - `state` is held for moments only, never over a system call (opening a cached file apart).
 //!
 //! They are taken in this order. `append.rs` appends and rolls, `round.rs` syncs and publishes, `checkpoint.rs` writes
-//! state files and serves blobs, `read.rs` reads, `check.rs` checks what is read, `cut.rs` truncates, resets, moves the
-//! start, closes and destroys.
+//! state files and serves blobs, `read.rs` reads, `time.rs` finds by time, `check.rs` checks what is read, `cut.rs` truncates, resets, moves the
+//! start, closes and destroys, `rewrite.rs` puts a segment with fewer frames in another's place.
 
 mod append;
 mod check;
 mod checkpoint;
 mod cut;
 mod read;
+mod rewrite;
 mod round;
+mod time;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -31,7 +33,7 @@ use tokio::sync::watch;
 use watershed_model::{LeaderEpoch, Offset, Timestamp, TopicIdPartition};
 use watershed_storage::{
     Blob, Ends, FlushMode, Frame, FrameMeta, Framing, Fut, PartitionLog, Promise, Read, SegmentConfig, SegmentMeta,
-    StorageError, Ticket,
+    SegmentRewrite, StorageError, Ticket,
 };
 
 pub(crate) use check::Unchecked;
@@ -121,6 +123,8 @@ pub(crate) struct State {
     dir_made: bool,
     dir_fresh: bool,
     cuts: u64,
+    /// A segment is being written anew.
+    rewriting: bool,
 }
 
 /// What the state files hold.
@@ -202,6 +206,7 @@ impl Log {
             dir_made: opened.dir_made,
             dir_fresh: false,
             cuts: opened.cuts,
+            rewriting: false,
         };
         Self {
             tp,
@@ -249,7 +254,7 @@ impl Drop for Log {
 
 /// An empty segment that has no file yet.
 fn new_entry(dir: &std::path::Path, base: Offset, epoch: LeaderEpoch, now: Timestamp) -> Entry {
-    let mut entry = Entry::new(Segment::new(dir, base), Facts::empty(base, epoch, now));
+    let mut entry = Entry::new(Segment::new(dir, base, 0), Facts::empty(base, epoch, now));
     entry.created = false;
     entry.fresh = true;
     entry
@@ -282,6 +287,12 @@ impl State {
         Known { cuts: self.cuts, start: self.ends.start, synced: self.ends.synced }
     }
 
+    /// Whether this is the log's segment still, and not one that was rewritten or deleted meanwhile.
+    fn is_current(&self, segment: &Arc<Segment>) -> bool {
+        let at = self.segments.partition_point(|e| e.facts.base < segment.base);
+        self.segments.get(at).is_some_and(|e| Arc::ptr_eq(&e.segment, segment))
+    }
+
     /// The segment that holds `offset`, or the first above it.
     fn segment_of(&self, offset: Offset) -> usize {
         let n = self.segments.partition_point(|e| e.facts.end <= offset);
@@ -297,6 +308,7 @@ fn meta_of(facts: &Facts) -> SegmentMeta {
         base: facts.base,
         end: facts.end,
         bytes: facts.bytes,
+        records: facts.records,
         first_timestamp: facts.first_timestamp,
         max_timestamp: facts.max_timestamp,
         modified: facts.modified,
@@ -394,6 +406,10 @@ impl PartitionLog for DiskLog {
 
     fn advance_start(&self, to: Offset) -> Fut<'_, ()> {
         self.work(move |log| log.advance_start(to))
+    }
+
+    fn rewrite(self: Arc<Self>, base: Offset) -> Fut<'static, Box<dyn SegmentRewrite>> {
+        self.work(move |log| log.begin_rewrite(base))
     }
 
     fn segments(&self) -> Vec<SegmentMeta> {

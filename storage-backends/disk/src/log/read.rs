@@ -8,18 +8,18 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use watershed_model::{Offset, Timestamp};
-use watershed_storage::{FrameMeta, Piece, StorageError};
+use watershed_model::Offset;
+use watershed_storage::{Piece, StorageError};
 
 use super::{CURSORS_MAX, Cursor, Log, State};
 use crate::fs::{FsFile, read_file, read_full};
-use crate::index::{Index, NO_TIME};
-use crate::segment::{INDEX_SUFFIX, Segment, file_name};
+use crate::index::{Before, Index};
+use crate::segment::Segment;
 use crate::state::Facts;
 use crate::walk::{WalkError, Walker};
 
 /// Bytes read at a time while looking for a frame.
-const SEEK_BYTES: usize = 16 << 10;
+pub(super) const SEEK_BYTES: usize = 16 << 10;
 /// Bytes read at a time while walking over frames that are to be sent, and while fetching them.
 pub(super) const FETCH_BYTES: usize = 256 << 10;
 /// The largest index file that is believed, in bytes.
@@ -187,7 +187,7 @@ impl Log {
         Ok(bytes.into())
     }
 
-    fn read_error(&self, path: &std::path::Path, e: io::Error) -> StorageError {
+    pub(super) fn read_error(&self, path: &std::path::Path, e: io::Error) -> StorageError {
         StorageError::io(format!("reading {}", path.display()), e)
     }
 
@@ -212,6 +212,7 @@ impl Log {
             if facts.end <= next || facts.bytes == 0 {
                 break;
             }
+            let saved = fit.clone();
             let found = self.intact_span_in(&segment, &facts, cursor, next, &mut fit);
             match found {
                 Ok((span, more)) => {
@@ -227,11 +228,15 @@ impl Log {
                     // A cut or a deletion while we looked: what was found before it stands.
                     let st = self.state.lock();
                     st.check()?;
-                    if st.ends.generation == generation {
-                        st.wish(from, upto, max, min_one)?;
+                    if st.ends.generation != generation {
+                        break;
+                    }
+                    st.wish(from, upto, max, min_one)?;
+                    if st.is_current(&segment) {
                         return Err(e);
                     }
-                    break;
+                    // It was written anew, and the old file is out of the way.
+                    fit = saved;
                 }
             }
         }
@@ -271,8 +276,8 @@ impl Log {
         }
         if let Some((pos, len)) = span {
             let mut st = self.state.lock();
-            // A position found before a cut may not be one any more.
-            if st.ends.generation == fit.wish.generation {
+            // A position found before a cut or a rewrite may not be one any more.
+            if st.ends.generation == fit.wish.generation && st.is_current(segment) {
                 st.remember(Cursor { next: last.plus(1), segment: segment.base, pos: pos + len });
             }
         }
@@ -310,7 +315,7 @@ impl Log {
         facts: &Facts,
     ) -> Result<Index, StorageError> {
         let generation = self.state.lock().ends.generation;
-        let known = self.stored_index(segment.base).filter(|i| i.to_pos <= facts.bytes);
+        let known = self.stored_index(segment).filter(|i| i.to_pos <= facts.bytes);
         let index = self.extend_index(segment, facts.bytes, known.unwrap_or_default())?;
         let mut st = self.state.lock();
         let same = Arc::ptr_eq(&st.active().segment, segment) && st.ends.generation == generation;
@@ -330,7 +335,7 @@ impl Log {
         if let Some(index) = slot.as_ref().filter(|i| i.to_pos == facts.bytes) {
             return Ok(Arc::clone(index));
         }
-        let stored = self.stored_index(segment.base).filter(|i| i.to_pos == facts.bytes);
+        let stored = self.stored_index(segment).filter(|i| i.to_pos == facts.bytes);
         let index = match stored {
             Some(index) => index,
             None => self.extend_index(segment, facts.bytes, Index::default())?,
@@ -340,10 +345,10 @@ impl Log {
         Ok(index)
     }
 
-    fn stored_index(&self, base: Offset) -> Option<Index> {
-        let path = self.dir.join(file_name(base, INDEX_SUFFIX));
-        match read_file(&*self.shared.fs, &path, INDEX_FILE_BYTES_MAX) {
-            Ok(bytes) => Index::decode(&bytes, base)
+    fn stored_index(&self, segment: &Segment) -> Option<Index> {
+        let path = segment.index_path();
+        match read_file(&*self.shared.fs, path, INDEX_FILE_BYTES_MAX) {
+            Ok(bytes) => Index::decode(&bytes, segment.base)
                 .inspect_err(|e| tracing::warn!(file = %path.display(), "rebuilding an index: {e}"))
                 .ok(),
             Err(_) => None,
@@ -355,14 +360,14 @@ impl Log {
         let interval = self.state.lock().config.index_interval_bytes;
         let file = self.file(segment).map_err(|e| self.read_error(segment.path(), e))?;
         // What came before the stored part's end is not stored with it: its last entry is walked over again.
-        let (begin, mut before) = index.entries.pop().map_or((0, NO_TIME), |e| (e.pos, e.time_before));
+        let (begin, mut before) = index.entries.pop().map_or((0, Before::NOTHING), |e| (e.pos, e.before));
         index.to_pos = begin;
         let mut walker = Walker::new(&*file, &*self.framing, begin, to, SEEK_BYTES);
         loop {
             match walker.next_head() {
                 Ok(Some((meta, pos))) => {
                     index.add(&meta, pos, before, interval);
-                    before = before.max(meta.max_timestamp);
+                    before = before.and(&meta);
                 }
                 Ok(None) => break,
                 // A shortcut past the damage, for those who read what lies behind it.
@@ -383,7 +388,9 @@ impl Log {
         before: Facts,
         end: Offset,
     ) -> Result<(Facts, Index), StorageError> {
-        let mut index = if facts.sealed {
+        let mut index = if facts.bytes == 0 {
+            Index::starting_at(0)
+        } else if facts.sealed {
             Index::clone(&*self.sealed_index(segment, facts)?)
         } else {
             self.complete_active(segment, facts)?
@@ -397,7 +404,8 @@ impl Log {
             if let Some(entry) = from {
                 at.bytes = entry.pos;
                 at.first_timestamp = facts.first_timestamp;
-                at.max_timestamp = Some(entry.time_before);
+                at.max_timestamp = Some(entry.before.time);
+                at.records = entry.before.records;
             }
             let mut walker = Walker::new(&*file, &*self.framing, at.bytes, facts.bytes, SEEK_BYTES);
             while let Some((meta, _)) = walker.next_head().map_err(|e| walk_error(e, segment, &walker))? {
@@ -409,54 +417,6 @@ impl Log {
         }
         index.cut(at.bytes);
         Ok((at, index))
-    }
-
-    pub(super) fn frame_at_time(self: &Arc<Self>, at: Timestamp) -> Result<Option<FrameMeta>, StorageError> {
-        self.shared.check_online()?;
-        let (start, generation, candidates) = {
-            let st = self.state.lock();
-            st.check()?;
-            let late =
-                |e: &&super::Entry| e.facts.max_timestamp.is_some_and(|t| t >= at) && e.facts.end > st.ends.start;
-            let candidates: Vec<(Arc<Segment>, Facts)> =
-                st.segments.iter().filter(late).map(|e| (Arc::clone(&e.segment), e.facts)).collect();
-            (st.ends.start, st.ends.generation, candidates)
-        };
-        for (segment, facts) in candidates {
-            match self.late_frame_in(&segment, &facts, at, start) {
-                Ok(None) => {}
-                Ok(found) => return Ok(found),
-                Err(e) => {
-                    let st = self.state.lock();
-                    st.check()?;
-                    // Deleted or cut while we looked: not an error of the data.
-                    if st.ends.generation == generation && st.ends.start == start {
-                        return Err(e);
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn late_frame_in(
-        self: &Arc<Self>,
-        segment: &Arc<Segment>,
-        facts: &Facts,
-        at: Timestamp,
-        start: Offset,
-    ) -> Result<Option<FrameMeta>, StorageError> {
-        let by_time = self.seek(segment, facts, |index| index.seek_time(at))?;
-        let by_start = self.seek(segment, facts, |index| index.seek_offset(start))?;
-        let file = self.file(segment).map_err(|e| self.read_error(segment.path(), e))?;
-        let begin = by_time.max(by_start);
-        let mut walker = Walker::new(&*file, &*self.framing, begin, facts.bytes, SEEK_BYTES);
-        while let Some((meta, _)) = walker.next_head().map_err(|e| walk_error(e, segment, &walker))? {
-            if meta.max_timestamp >= at && meta.last >= start {
-                return Ok(Some(meta));
-            }
-        }
-        Ok(None)
     }
 }
 

@@ -26,6 +26,8 @@ enum Op {
     Truncate(u16),
     Advance(u16),
     Reset(u16),
+    /// The sealed segment at so many thousandths of them, without the frames whose bit is set.
+    Rewrite(u16, u8),
     Read {
         from: u16,
         upto: u16,
@@ -47,6 +49,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..1_000u16).prop_map(Op::Truncate),
         2 => (0..1_000u16).prop_map(Op::Advance),
         1 => (0..2_000u16).prop_map(Op::Reset),
+        3 => (0..1_000u16, any::<u8>()).prop_map(|(which, gone)| Op::Rewrite(which, gone)),
         8 => (0..=1_000u16, 0..=1_000u16, 0..10_000u32, any::<bool>())
             .prop_map(|(from, upto, max, min_one)| Op::Read { from, upto, max, min_one }),
         2 => (0..1_000u16).prop_map(Op::Find),
@@ -176,6 +179,30 @@ impl Rig {
                 let next = i64::from(*next);
                 *model = Model { start: next, end: next, epoch: model.epoch, frames: Vec::new() };
                 self.log.reset(Offset(next), vec![]).await.unwrap();
+            }
+            Op::Rewrite(which, gone) => {
+                let sealed: Vec<_> = self.log.segments().into_iter().filter(|s| s.sealed).collect();
+                if sealed.is_empty() {
+                    return;
+                }
+                let segment = sealed[sealed.len() * usize::from(*which) / 1_000];
+                let start = self.log.ends().start;
+                let mut rewrite = Arc::clone(&self.log).rewrite(segment.base).await.unwrap();
+                let inside = |f: &Frame| f.meta.last >= segment.base && f.meta.last < segment.end;
+                let (inside, outside): (Vec<_>, Vec<_>) = model.frames.drain(..).partition(inside);
+                let gone = |n: usize| gone & (1 << (n % 8)) != 0;
+                let kept = inside.into_iter().enumerate().filter(|(n, _)| !gone(*n)).map(|(n, mut f)| {
+                    if n % 3 == 0 {
+                        let count = (f.meta.last.0 - f.meta.base.0 + 1) as i32;
+                        f = frame(f.meta.base.0, count, f.meta.epoch.0, f.meta.max_timestamp.0, 7);
+                    }
+                    f
+                });
+                let kept: Vec<Frame> = kept.collect();
+                rewrite.write(kept.clone()).await.unwrap();
+                rewrite.commit().await.unwrap();
+                model.frames = outside.into_iter().chain(kept).filter(|f| f.meta.last >= start).collect();
+                model.frames.sort_by_key(|f| f.meta.base);
             }
             Op::Read { from, upto, max, min_one } => {
                 let (from, upto) = (model.at(*from), model.at(*upto));

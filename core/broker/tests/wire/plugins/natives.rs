@@ -18,6 +18,7 @@ const EVERYTHING: Reads = Reads {
     values: true,
     timestamps: true,
     ordering_keys: true,
+    ranks: false,
     headers: watershed_hooks::HeaderReads::All,
 };
 

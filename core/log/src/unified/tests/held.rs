@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use watershed_model::{Clock, Offset, Timestamp, TopicIdPartition};
 use watershed_storage::{
     Blob, Caps, Ends, Frame, FrameMeta, Framing, Fut, Health, LogStorage, PartitionLog, Promise, Read, RecoveryReport,
-    SegmentConfig, SegmentMeta, StorageError, Ticket,
+    SegmentConfig, SegmentMeta, SegmentRewrite, StorageError, Ticket,
 };
 use watershed_storage_memory::MemoryStorage;
 
@@ -191,6 +191,10 @@ impl PartitionLog for HeldLog {
 
     fn advance_start(&self, to: Offset) -> Fut<'_, ()> {
         self.inner.advance_start(to)
+    }
+
+    fn rewrite(self: Arc<Self>, base: Offset) -> Fut<'static, Box<dyn SegmentRewrite>> {
+        Arc::clone(&self.inner).rewrite(base)
     }
 
     fn segments(&self) -> Vec<SegmentMeta> {

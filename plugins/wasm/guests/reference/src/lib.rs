@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 
 use columns::{Builder, HeaderBuilder, get, header, headers_of};
 use exports::watershed::plugin::{
-    assignor, fetch_filter, interceptor, lifecycle, ordering_key, partitioner, retention, topic_policy,
+    assignor, fetch_filter, interceptor, lifecycle, ordering_key, partitioner, record_retention, retention, topic_policy,
 };
 use watershed::plugin::types::{Batch, Column, Failure, HeaderColumns, Pick};
 use watershed::plugin::{helpers, host};
@@ -35,7 +35,7 @@ const MANIFEST: &str = r#"{
     "name": "reference",
     "version": "1.0.0",
     "api": 1,
-    "reads": ["keys", "values", "timestamps", "ordering_keys", "headers"],
+    "reads": ["keys", "values", "timestamps", "ordering_keys", "ranks", "headers"],
     "deterministic": true,
     "counters": ["records"],
     "config_schema": {
@@ -215,6 +215,32 @@ impl retention::Guest for Reference {
         let old = |segment: &&retention::Segment| segment.sealed && segment.max_timestamp < log.now - 1000;
         Ok(log.segments.iter().rev().find(old).map(|segment| segment.end_offset))
     }
+}
+
+impl record_retention::Guest for Reference {
+    fn retain(b: &Batch, now: i64) -> Result<record_retention::Answer, Failure> {
+        match get(&b.keys(), 0) {
+            Some(b"retry") => return Err(Failure::Retriable("later".to_owned())),
+            Some(b"refuse") => return Err(Failure::Permanent("never".to_owned())),
+            Some(b"trap") => panic!("the key of a record is trap"),
+            _ => {}
+        }
+        let (ranks, timestamps, ttls) = (b.ranks(), b.timestamps(), b.header("ttl", Pick::Last));
+        let is_over = |i: usize| get(&ttls, i).and_then(number).is_some_and(|ttl| timestamps[i] + ttl < now);
+        let codes: Vec<u8> = (0..ranks.len()).map(|i| u8::from(ranks[i] >= 3 || is_over(i))).collect();
+        if codes.iter().all(|code| *code == 0) {
+            return Ok(record_retention::Answer::KeepAll);
+        }
+        Ok(record_retention::Answer::Each(codes))
+    }
+}
+
+/// One to nine digits.
+fn number(text: &[u8]) -> Option<i64> {
+    if text.is_empty() || text.len() > 9 || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(text.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
 }
 
 impl assignor::Guest for Reference {

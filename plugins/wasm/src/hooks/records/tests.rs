@@ -128,3 +128,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_record_stays_or_goes() {
+    let read = |codes: &[u8], records| {
+        let mut stays = Vec::new();
+        read_stays(codes, records, &mut stays).map(|()| stays).map_err(|failure| {
+            assert_eq!(failure.fault(), Some(watershed_hooks::FaultKind::WrongAnswer));
+            failure.to_string()
+        })
+    };
+    assert_eq!(read(&[0, 1, 0], 3), Ok(vec![Stay::Keep, Stay::Drop, Stay::Keep]));
+    assert_eq!(read(&[], 0), Ok(vec![]));
+    for (codes, records, part) in [
+        (&[0, 1][..], 3, "answered for 2 of 3 records"),
+        (&[0, 1, 1, 1], 3, "answered for 4 of 3 records"),
+        (&[], 1, "answered for 0 of 1 records"),
+        (&[0, 2, 0], 3, "record 1: 2 is no code"),
+        (&[255], 1, "record 0: 255 is no code"),
+    ] {
+        let message = read(codes, records).unwrap_err();
+        assert!(message.contains(part), "{message}");
+    }
+}

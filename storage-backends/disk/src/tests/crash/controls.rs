@@ -32,7 +32,7 @@ fn has_ending(path: &Path, ending: &str) -> bool {
 /// What is left out: its name, the call, and the paths.
 type Control = (&'static str, Call, fn(&Path) -> bool);
 
-const CONTROLS: [Control; 9] = [
+const CONTROLS: [Control; 10] = [
     ("every directory sync", Call::SyncDir, |_| true),
     ("the sync of partitions' directories", Call::SyncDir, is_in_partition),
     ("the sync of the directory of partitions", Call::SyncDir, |path| path.ends_with("topics")),
@@ -40,6 +40,7 @@ const CONTROLS: [Control; 9] = [
     ("the sync of the directory above", Call::SyncDir, |path| path == Path::new("/")),
     ("every file sync", Call::Sync, |_| true),
     ("the sync of segments", Call::Sync, |path| has_ending(path, ".log")),
+    ("the sync of segments that are written anew", Call::Sync, |path| has_ending(path, ".log.tmp")),
     ("the sync of state files", Call::Sync, |path| has_ending(path, ".state.tmp")),
     ("the sync of the note of synced ends", Call::Sync, |path| has_ending(path, "synced-ends")),
 ];

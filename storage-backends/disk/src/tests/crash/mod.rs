@@ -7,8 +7,8 @@
 //! must survive the next cut, and a recovery that is cut itself, before its n-th change, must leave no less.
 //!
 //! The operations: append, roll, truncate, reset, checkpoint, move of the start, close and open of a partition, deletion
-//! of a partition that is open or not, removal of what was deleted, stop and start of the whole directory. Compaction
-//! (`clean`) is not in the list because it is not built; its rewrite of segments belongs here the day it is.
+//! of a partition that is open or not, removal of what was deleted, stop and start of the whole directory, and the rewriting
+//! of closed segments, of some of their frames or of none.
 //!
 //! - `run.rs` runs scripts, `judge.rs` recovers and judges, `controls.rs` shows that a sync that is left out is noticed,
 //!   `relaxed.rs` is about the mode that promises less.
@@ -22,11 +22,12 @@ mod run;
 
 use judge::{Effort, every_cut};
 use run::Step::{
-    self, Advance, Append, Beside, Checkpoint, Destroy, DestroyClosed, Reopen, Reset, Restart, Roll, Sweep, Truncate,
+    self, Advance, Append, Beside, Checkpoint, Destroy, DestroyClosed, Reopen, Reset, Restart, Rewrite, Roll, Sweep,
+    Truncate,
 };
 
 /// The scripts, by what they are about.
-const SCRIPTS: [(&str, &[Step]); 9] = [
+const SCRIPTS: [(&str, &[Step]); 11] = [
     ("appends and rolls", &[Append(3), Beside, Append(2), Roll, Append(4), Roll, Beside, Roll, Append(1)]),
     ("checkpoints", &[Checkpoint, Append(2), Checkpoint, Append(3), Reopen, Append(2), Roll, Reopen, Checkpoint]),
     (
@@ -62,6 +63,47 @@ const SCRIPTS: [(&str, &[Step]); 9] = [
     (
         "stops, deletions and cuts",
         &[Append(3), Roll, Append(2), Restart, Truncate(3), Restart, Advance(1), Restart, Destroy, Restart, Append(1)],
+    ),
+    (
+        "rewrites",
+        &[
+            Append(4),
+            Roll,
+            Append(3),
+            Roll,
+            Append(2),
+            Rewrite(0, 0b1010),
+            Beside,
+            Append(1),
+            Rewrite(1, 0b111),
+            Rewrite(0, 0b10),
+            Sweep,
+            Roll,
+            Rewrite(1, 0b111),
+            Append(2),
+            Roll,
+            Rewrite(0, 0b1),
+        ],
+    ),
+    (
+        "rewrites, stops and cuts",
+        &[
+            Append(3),
+            Roll,
+            Append(3),
+            Roll,
+            Rewrite(1, 0b111),
+            Reopen,
+            Append(2),
+            Rewrite(0, 0b1),
+            Restart,
+            Truncate(1),
+            Append(1),
+            Advance(1),
+            Roll,
+            Rewrite(1, 0b1),
+            Reset(200),
+        ],
     ),
 ];
 
@@ -100,4 +142,6 @@ scripts! {
     destruction: "deletions";
     restarts: "stops and starts";
     restarts_between_cuts: "stops, deletions and cuts";
+    rewrites: "rewrites";
+    rewrites_between_cuts: "rewrites, stops and cuts";
 }

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use watershed_model::{Clock, Offset, SystemClock, Timestamp};
 use watershed_storage::conformance::harness::{config as segment_config, frame, parse, partition};
 use watershed_storage::framing::BatchFraming;
-use watershed_storage::{Blob, Frame, Framing, LogStorage, PartitionLog, RecoveryReport, StorageError};
+use watershed_storage::{
+    Blob, Frame, FrameMeta, Framing, LogStorage, PartitionLog, RecoveryReport, SegmentMeta, StorageError,
+};
 
 use crate::fs::recording::RecordingFs;
 use crate::janitor;
@@ -28,6 +30,9 @@ pub(super) enum Step {
     Reset(i64),
     /// The start moves up to the base of this frame.
     Advance(usize),
+    /// The segment with this number, of those that are closed, is written anew: without the frames whose bit is set, and the first
+    /// of the others smaller.
+    Rewrite(usize, u32),
     /// The partition is closed and opened.
     Reopen,
     /// The whole directory is closed cleanly and opened by the next process.
@@ -169,10 +174,11 @@ impl Run {
     /// Runs a step. `Err` says what is allowed after a power cut in it.
     pub(super) async fn step(&mut self, step: Step) -> Result<(), Box<Allowed>> {
         let mut allowed = self.settled();
-        allowed.whole = matches!(step, Step::Destroy | Step::DestroyClosed);
+        let destroys = matches!(step, Step::Destroy | Step::DestroyClosed);
+        allowed.whole = destroys || matches!(step, Step::Rewrite(..));
         let done = self.act(step, &mut allowed).await;
         let left_alone = matches!(step, Step::Beside | Step::Sweep | Step::Restart | Step::Reopen);
-        allowed.gone &= left_alone || allowed.whole;
+        allowed.gone &= left_alone || destroys;
         (allowed.beside, allowed.beside_acked) = (self.beside_frames.clone(), self.beside_acked);
         if done.is_err() {
             return Err(Box::new(allowed));
@@ -182,7 +188,7 @@ impl Run {
             let end = Offset(allowed.after.next);
             allowed.after.blob = self.log.blob(1, end).await.unwrap_or(None).map(|b| b.at.0);
         }
-        self.gone = allowed.whole || (self.gone && left_alone);
+        self.gone = destroys || (self.gone && left_alone);
         self.known = allowed.after;
         Ok(())
     }
@@ -229,6 +235,18 @@ impl Run {
                 after.frames.drain(..n);
                 self.log.advance_start(Offset(after.start)).await
             }
+            Step::Rewrite(n, gone) => {
+                let segment = self.log.segments()[n];
+                let frames = self.rewritten(segment, gone).await?;
+                after.frames.retain(|f| f.0 < segment.base.0 || f.0 >= segment.end.0);
+                after.frames.extend(frames.iter().map(seen));
+                after.frames.sort_unstable();
+                let mut rewrite = Arc::clone(&self.log).rewrite(segment.base).await?;
+                for one in frames {
+                    rewrite.write(vec![one]).await?;
+                }
+                rewrite.commit().await
+            }
             Step::Reopen => {
                 self.log.close().await?;
                 self.open_again().await
@@ -247,6 +265,26 @@ impl Run {
                 Ok(())
             }
         }
+    }
+
+    /// What is to be left of a segment.
+    async fn rewritten(&self, segment: SegmentMeta, gone: u32) -> Result<Vec<Frame>, StorageError> {
+        let mut bytes = self.log.load(segment.base, segment.end, u32::MAX, true).await?;
+        let mut frames = Vec::new();
+        for n in 0.. {
+            let Ok(meta) = BatchFraming.parse(&bytes) else { break };
+            let mut one = bytes.split_to(meta.len as usize);
+            let head = one.split_to(BatchFraming.head_bytes());
+            if gone & (1 << n) == 0 {
+                let head = head[..].try_into().unwrap();
+                frames.push(Frame { meta, head, body: one });
+            }
+        }
+        if let Some(first) = frames.first_mut() {
+            let FrameMeta { base, last, epoch, .. } = first.meta;
+            *first = frame(base.0, (last.0 - base.0 + 1) as i32, epoch.0, 1_000, 20);
+        }
+        Ok(frames)
     }
 
     fn batches(&self, n: usize) -> Vec<Frame> {
