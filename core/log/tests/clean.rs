@@ -15,10 +15,7 @@ use watershed_model::record::{
     BatchBuilder, BatchHeader, Compression, HEADER_BYTES, NewRecord, OwnedRecord, ProducerSequence, RecordBatch,
     batches, compress,
 };
-use watershed_model::{
-    LeaderEpoch, Offset, ProducerEpoch, ProducerId, SystemClock, Timestamp, TopicId, TopicIdPartition,
-};
-use watershed_storage::LogStorage;
+use watershed_model::{LeaderEpoch, ProducerEpoch, ProducerId, SystemClock, Timestamp, TopicId, TopicIdPartition};
 use watershed_storage_disk::{DiskConfig, DiskStorage};
 
 const TP: TopicIdPartition = TopicIdPartition { topic: TopicId([7; 16]), partition: 3 };
@@ -195,7 +192,8 @@ async fn run(sent: Vec<Sent>, rounds: Vec<u64>, restart: bool) {
     for seed in rounds {
         let bound = log.cleanable_segments().last().map_or(0, |s| s.end.0);
         // The judge is shown all that is left; it draws by offset.
-        let drawn = |o: &i64| (*o as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(seed as u32 % 64) % 3 == 0;
+        let drawn =
+            |o: &i64| (*o as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(seed as u32 % 64).is_multiple_of(3);
         let new: BTreeSet<i64> = (0..bound).filter(|o| seed % 5 == 0 || drawn(o)).collect();
         let old: u64 = log.segments().iter().map(|s| s.bytes).sum();
         clean_all(&log, &mut Stops).await;
