@@ -16,6 +16,7 @@
 pub mod conformance;
 mod error;
 pub mod framing;
+mod rewrite;
 mod ticket;
 
 use std::future::Future;
@@ -31,6 +32,7 @@ use watershed_model::{LeaderEpoch, Offset, Timestamp, TopicIdPartition};
 
 pub use error::StorageError;
 pub use framing::{Framing, FramingError};
+pub use rewrite::check_rewritten;
 pub use ticket::{Promise, Ticket};
 pub use watershed_model::Piece;
 
@@ -343,32 +345,4 @@ pub trait SegmentRewrite: Send {
     /// [`StorageError::Invalid`] where the segment is not what it was (deleted, cut), or what writing meets; the log is as it
     /// was.
     fn commit(self: Box<Self>) -> Fut<'static, ()>;
-}
-
-/// Says why these frames cannot be written into a segment with this base and end behind a frame of this end and epoch; every
-/// backend checks the same of a [`SegmentRewrite`].
-///
-/// # Errors
-/// [`StorageError::Invalid`].
-pub fn check_rewritten(
-    segment: &SegmentMeta,
-    mut behind: (Offset, LeaderEpoch),
-    frames: &[Frame],
-) -> Result<(Offset, LeaderEpoch), StorageError> {
-    for Frame { meta, head, body } in frames {
-        let (next, epoch) = behind;
-        if meta.base < next.max(segment.base) || meta.last < meta.base || meta.last >= segment.end || meta.epoch < epoch
-        {
-            return Err(StorageError::Invalid(format!(
-                "a frame of offsets {} to {} of epoch {} cannot follow {next} of epoch {epoch} in a segment of {} to {}",
-                meta.base, meta.last, meta.epoch, segment.base, segment.end
-            )));
-        }
-        if meta.len as usize != head.len() + body.len() {
-            let (len, has) = (meta.len, head.len() + body.len());
-            return Err(StorageError::Invalid(format!("the frame at {} says {len} bytes and has {has}", meta.base)));
-        }
-        behind = (meta.last.plus(1), meta.epoch);
-    }
-    Ok(behind)
 }
