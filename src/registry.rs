@@ -13,6 +13,7 @@ use watershed_hooks::{HookKind, PluginFactory};
 use watershed_lua::LuaHost;
 use watershed_metadata::configs::Parts;
 use watershed_model::Clock;
+use watershed_plugin_host::Limits;
 use watershed_storage::LogStorage;
 use watershed_storage_disk::{DiskConfig, DiskStorage};
 use watershed_storage_memory::MemoryStorage;
@@ -77,12 +78,12 @@ impl Registry {
         self
     }
 
-    /// Loads one file of a plugin, with the default limits, for those who look at it.
+    /// Loads one file of a plugin, for those who look at it; `limits` is what an instance may use.
     ///
     /// # Errors
     /// What is wrong, for people.
-    pub fn open_plugin(&self, file: &Path) -> Result<PluginOnDisk, String> {
-        plugins::open(self, file)
+    pub fn open_plugin(&self, file: &Path, limits: Limits) -> Result<PluginOnDisk, String> {
+        plugins::open(self, file, limits)
     }
 
     /// Loads the plugins of a configuration, and checks whatever names one; [`crate::run`] does it where it was not done.

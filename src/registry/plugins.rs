@@ -121,12 +121,12 @@ impl PluginOnDisk {
 }
 
 /// Loads one file.
-pub(super) fn open(registry: &Registry, file: &Path) -> Result<PluginOnDisk, String> {
+pub(super) fn open(registry: &Registry, file: &Path, limits: Limits) -> Result<PluginOnDisk, String> {
     let contents = read(file)?;
     let (bytes, sha256) = (contents.len(), hex(&Sha256::digest(&contents)));
     let (_, factory) = host_of(registry, file)?;
     let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or("plugin").to_owned();
-    let source = PluginSource { name, file: file.to_owned(), contents, limits: Limits::default() };
+    let source = PluginSource { name, file: file.to_owned(), contents, limits };
     let LoadedPlugin { manifest, factories } =
         factory(&HostOptions::default())?(source).map_err(|error| error.to_string())?;
     Ok(PluginOnDisk { manifest, factories, bytes, sha256 })
@@ -254,10 +254,7 @@ impl Loading<'_> {
             let message = format!("{} has {sha256}, not {pinned}: it is not the file that was pinned", file.display());
             return Err(PluginProblem::new(at("sha256"), message));
         }
-        let limits = table
-            .memory_bytes()
-            .and_then(|memory| Limits::new(memory, table.budget()?).map_err(|error| error.to_string()));
-        let limits = limits.map_err(|message| PluginProblem::new(at("limits"), message))?;
+        let limits = table.limits().map_err(|message| PluginProblem::new(at("limits"), message))?;
         let source = PluginSource { name: table.name.clone(), file: file.to_owned(), contents, limits };
         let loaded = self.host(file).and_then(|host| host(source).map_err(|error| error.to_string()));
         let loaded = loaded.map_err(|message| PluginProblem::new(at("file"), message))?;
