@@ -13,13 +13,12 @@ use watershed_hooks::{HookKind, PluginFactory};
 use watershed_lua::LuaHost;
 use watershed_metadata::configs::Parts;
 use watershed_model::Clock;
-use watershed_plugin_host::Limits;
 use watershed_storage::LogStorage;
 use watershed_storage_disk::{DiskConfig, DiskStorage};
 use watershed_storage_memory::MemoryStorage;
 use watershed_wasm::{WasmHost, WasmOptions};
 
-use crate::config::{Config, PluginProblem};
+use crate::config::{Config, PluginLimits, PluginProblem};
 
 pub use plugins::{HostOptions, PluginFile, PluginHostFactory, PluginLoader, PluginOnDisk, Plugins};
 
@@ -82,7 +81,7 @@ impl Registry {
     ///
     /// # Errors
     /// What is wrong, for people.
-    pub fn open_plugin(&self, file: &Path, limits: Limits) -> Result<PluginOnDisk, String> {
+    pub fn open_plugin(&self, file: &Path, limits: &PluginLimits) -> Result<PluginOnDisk, String> {
         plugins::open(self, file, limits)
     }
 

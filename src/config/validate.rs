@@ -10,7 +10,6 @@ use watershed_metadata::configs::{
     STORAGE_CONFIG, nearest, validate_topic_all,
 };
 use watershed_metadata::is_internal_topic;
-use watershed_plugin_host::Limits;
 
 use super::check::kafka_path;
 use super::problem::{Place, Problem};
@@ -98,14 +97,6 @@ impl PluginTable {
             },
         }
     }
-
-    /// What an instance may use.
-    ///
-    /// # Errors
-    /// Which limit is none, or out of range.
-    pub fn limits(&self) -> Result<Limits, String> {
-        self.limits.as_ref().map_or_else(|| Ok(Limits::default()), PluginLimits::limits)
-    }
 }
 
 impl PluginLimits {
@@ -136,14 +127,6 @@ impl PluginLimits {
             time.map(Duration::from_micros).ok_or_else(|| format!("a time such as \"5ms\" is expected, not {text:?}"))
         };
         self.budget.as_deref().map(parse).transpose()
-    }
-
-    /// Both, checked.
-    ///
-    /// # Errors
-    /// Which one is none, or out of range.
-    pub fn limits(&self) -> Result<Limits, String> {
-        Limits::new(self.memory_bytes()?, self.budget()?).map_err(|error| error.to_string())
     }
 }
 

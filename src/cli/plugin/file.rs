@@ -90,7 +90,6 @@ impl PluginPath {
             memory: self.memory.clone().or(beside.memory),
             budget: self.budget.clone().or(beside.budget),
         };
-        let limits = limits.limits().map_err(|message| CliError::new(Exit::Usage, message))?;
-        registry.open_plugin(&self.path, limits).map_err(|message| CliError::new(Exit::Config, message))
+        registry.open_plugin(&self.path, &limits).map_err(|message| CliError::new(Exit::Config, message))
     }
 }
