@@ -18,7 +18,7 @@ use watershed_storage_disk::{DiskConfig, DiskStorage};
 use watershed_storage_memory::MemoryStorage;
 use watershed_wasm::{WasmHost, WasmOptions};
 
-use crate::config::{Config, PluginProblem};
+use crate::config::{Config, PluginLimits, PluginProblem};
 
 pub use plugins::{HostOptions, PluginFile, PluginHostFactory, PluginLoader, PluginOnDisk, Plugins};
 
@@ -77,12 +77,12 @@ impl Registry {
         self
     }
 
-    /// Loads one file of a plugin, with the default limits, for those who look at it.
+    /// Loads one file of a plugin, for those who look at it; `limits` is what an instance may use.
     ///
     /// # Errors
     /// What is wrong, for people.
-    pub fn open_plugin(&self, file: &Path) -> Result<PluginOnDisk, String> {
-        plugins::open(self, file)
+    pub fn open_plugin(&self, file: &Path, limits: &PluginLimits) -> Result<PluginOnDisk, String> {
+        plugins::open(self, file, limits)
     }
 
     /// Loads the plugins of a configuration, and checks whatever names one; [`crate::run`] does it where it was not done.

@@ -231,3 +231,112 @@ config = { "watershed.interceptors" = "keyed" }
     assert_eq!(output.status.code(), Some(10), "{}", said(&output));
     assert!(said(&output).contains("broken.wat"), "{}", said(&output));
 }
+
+/// Runs the program with these variables instead of what the test has.
+fn run_in(path: &Path, variables: &[(&str, &Path)], arguments: &[&str]) -> std::process::Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_watershed"));
+    for tool in ["CARGO", "RUSTC", "CLANG", "WASM_LD", "WASM_TOOLS", "COMPONENTIZE_JS", "COMPONENTIZE_PY"] {
+        command.env_remove(tool);
+    }
+    command.env("PATH", path).envs(variables.iter().copied()).args(arguments).output().unwrap()
+}
+
+#[test]
+fn projects_come_with_all_that_their_tools_want() {
+    let dir = tempfile::tempdir().unwrap();
+    let wit = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/wasm/wit").join(name);
+        std::fs::read_to_string(path).unwrap()
+    };
+    for (language, source, tool) in [
+        ("rust", "src/lib.rs", "cargo is missing"),
+        ("c", "plugin.c", "clang is missing"),
+        ("js", "plugin.js", "componentize-js is missing: npm install"),
+        ("python", "src/plugin.py", "componentize-py is missing"),
+    ] {
+        for hook in HOOKS {
+            let name = format!("my-{language}-{hook}");
+            let at = dir.path().join(&name);
+            let made = run(&["plugin", "new", at.to_str().unwrap(), "--lang", language, "--hook", hook], b"");
+            if matches!(hook, "retention" | "record-retention" | "assignor" | "topic-policy") {
+                assert_eq!(made.status.code(), Some(2), "{}", said(&made));
+                let there = "there are interceptor, ordering-key, partitioner, fetch-filter";
+                assert!(said(&made).contains(there), "{}", said(&made));
+                assert!(!at.exists());
+                continue;
+            }
+            assert!(made.status.success(), "{language} {hook}: {}", said(&made));
+            let read = |file: &str| std::fs::read_to_string(at.join(file)).unwrap();
+            assert!(read(source).contains(&format!("\"{name}")) || read(source).contains(&format!("\\\"{name}")));
+            assert!(read("watershed.toml").contains(&format!("{name}.wasm")));
+            for file in ["hooks.wit", "host.wit", "types.wit", "worlds.wit"] {
+                assert_eq!(read(&format!("wit/{file}")), wit(file));
+            }
+            let built = run_in(dir.path(), &[], &["plugin", "build", at.to_str().unwrap()]);
+            assert_eq!(built.status.code(), Some(4), "{}", said(&built));
+            assert!(said(&built).contains(tool), "{}", said(&built));
+        }
+    }
+    let nothing = run(&["plugin", "build", dir.path().to_str().unwrap()], b"");
+    assert_eq!(nothing.status.code(), Some(4), "{}", said(&nothing));
+    let script = dir.path().join("script");
+    let script = script.to_str().unwrap();
+    assert!(run(&["plugin", "new", script, "--hook", "interceptor"], b"").status.success());
+    let built = run(&["plugin", "build", script], b"");
+    assert!(built.status.success() && said(&built).contains("hooks      interceptor"), "{}", said(&built));
+}
+
+#[test]
+fn build_calls_the_tool_and_shows_what_it_made() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().join("mine");
+    let at = at.to_str().unwrap();
+    assert!(run(&["plugin", "new", at, "--lang", "python", "--hook", "interceptor"], b"").status.success());
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/wasm/guests/keyed.wasm");
+    let tool = dir.path().join("tool");
+    let path = Path::new("/usr/bin:/bin");
+    for (script, code, want) in [
+        // What follows `-o` is where the component goes.
+        (
+            "echo \"$*\" >&2; while [ \"$1\" != -o ]; do shift; done; cp GUEST \"$2\"",
+            0,
+            &["-d wit -w interceptor-plugin", "-p src", "keyed 1.0.0", "sha256     a9f0bdd1ce89"][..],
+        ),
+        ("echo ouch >&2; exit 3", 1, &["ouch", "failed: exit status: 3"]),
+        ("rm -f mine.wasm", 10, &["mine.wasm cannot be read"]),
+        ("echo nonsense > mine.wasm", 10, &["mine.wasm"]),
+    ] {
+        let script = format!("#!/bin/sh\n{}\n", script.replace("GUEST", guest.to_str().unwrap()));
+        std::fs::write(&tool, script).unwrap();
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let built = run_in(path, &[("COMPONENTIZE_PY", &tool)], &["plugin", "build", at]);
+        assert_eq!(built.status.code(), Some(code), "{}", said(&built));
+        for want in want {
+            assert!(said(&built).contains(want), "{want}: {}", said(&built));
+        }
+    }
+}
+
+#[test]
+fn limits_stand_beside_a_plugin_or_on_the_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let hungry =
+        "return { name = 'p', version = '1', api = 1, init = function() kept = string.rep('x', 24 * 1048576) end,
+        ordering_key = function() return {} end }";
+    write(dir.path(), "p.luau", &hungry.replace("kept =", "local kept ="));
+    let cases = "cases:\n  - { name: c, hook: ordering-key, records: [{ value: a }], expect: [null] }\n";
+    let file = dir.path().join("p.luau");
+    let test = |fixtures: &str, arguments: &[&str]| {
+        write(dir.path(), "fixtures.yaml", &format!("{fixtures}{cases}"));
+        run(&[&["plugin", "test", file.to_str().unwrap()], arguments].concat(), b"")
+    };
+    let poor = test("", &[]);
+    assert!(!poor.status.success() && said(&poor).contains("memory"), "{}", said(&poor));
+    for (fixtures, arguments) in [("limits: { memory: 64MiB }\n", &[][..]), ("", &["--memory", "64MiB"])] {
+        let rich = test(fixtures, arguments);
+        assert!(rich.status.success(), "{}", said(&rich));
+    }
+    let wrong = test("limits: { memory: much }\n", &[]);
+    assert!(!wrong.status.success() && said(&wrong).contains("a size such as"), "{}", said(&wrong));
+}

@@ -5,6 +5,7 @@
 #   WATERSHED_BIN     the broker (default: cargo run --release, from the repository's root)
 #   PYTHON            a Python with kafka-python (default python3)
 #   KAFKA_CLASSPATH   the jars of Apache Kafka's tools, such as "kafka/libs/*"; where it is not set, what needs them is left out
+#   COMPONENTIZE_PY, COMPONENTIZE_JS   what builds guests in Python and JavaScript; see the READMEs of the examples that need it
 #   KEEP=1            leaves the temporary directory behind
 
 EXAMPLE_DIR=$(cd "$(dirname "${BASH_SOURCE[1]}")" && pwd)
@@ -18,6 +19,14 @@ say() { printf '%s\n' "-- $*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 need() { command -v "$1" >/dev/null || die "$1 is missing"; }
 need_kafka_python() { "$PYTHON" -c 'import kafka' 2>/dev/null || die "$PYTHON has no kafka-python: pip install kafka-python, or set PYTHON"; }
+
+# What builds guests that are too large to be kept: from the variable, from the example's own directory, or from the PATH.
+need_componentize_py() {
+  [ -n "${COMPONENTIZE_PY:-}" ] || [ -x "$EXAMPLE_DIR/.venv/bin/componentize-py" ] || need componentize-py
+}
+need_componentize_js() {
+  [ -n "${COMPONENTIZE_JS:-}" ] || [ -x "$EXAMPLE_DIR/node_modules/.bin/componentize-js" ] || need componentize-js
+}
 
 # watershed <arguments...>: the program itself.
 watershed() {

@@ -14,7 +14,7 @@ use super::ui::Ui;
 
 /// A place in a log, as the command line names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Earliest,
     Latest,
     Offset(i64),
@@ -113,10 +113,10 @@ async fn plan(
         let message = format!("topic {:?} has no partition {missing}: it has {}, from 0", args.topic, all.len());
         return Err(CliError::new(Exit::NotFound, message));
     }
-    let starts = resolve(args.from, &chosen, args, client, isolation).await?;
+    let starts = resolve(args.from, &chosen, &args.topic, client, isolation).await?;
     let ends = match (args.to, args.follow) {
-        (Some(place), _) => Some(resolve(place, &chosen, args, client, isolation).await?),
-        (None, false) => Some(resolve(Place::Latest, &chosen, args, client, isolation).await?),
+        (Some(place), _) => Some(resolve(place, &chosen, &args.topic, client, isolation).await?),
+        (None, false) => Some(resolve(Place::Latest, &chosen, &args.topic, client, isolation).await?),
         (None, true) => None,
     };
     let end = |i: usize| ends.as_ref().map(|ends| ends[i]);
@@ -124,16 +124,16 @@ async fn plan(
 }
 
 /// A place's offset in each of the partitions.
-async fn resolve(
+pub(super) async fn resolve(
     place: Place,
     partitions: &[i32],
-    args: &Consume,
+    topic: &str,
     client: &Client,
     isolation: IsolationLevel,
 ) -> Result<Vec<Offset>, CliError> {
     let admin = watershed_client::Admin::new(client.clone());
     let ask = |spec: OffsetSpec| {
-        let ask: Vec<_> = partitions.iter().map(|p| (args.topic.clone(), *p, spec)).collect();
+        let ask: Vec<_> = partitions.iter().map(|p| (topic.to_owned(), *p, spec)).collect();
         let admin = &admin;
         async move { admin.list_offsets(&ask, isolation).await }
     };

@@ -1,39 +1,44 @@
-//! `watershed plugin`: what authors and operators of plugins need: new, inspect, test, bench, list, status.
+//! `watershed plugin`: what authors and operators of plugins need: new, build, inspect, test, bench, replay, list, status.
 //!
 //! Files are loaded by the broker's own hosts, so that what passes here loads there.
 
 mod bench;
+mod build;
+mod file;
 mod fixture;
 mod new;
+mod replay;
+mod tools;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use watershed_hooks::{Environment, HookKind, Settings};
+use watershed_hooks::{Environment, Hook, HookKind, Reads, Settings};
 
 use super::config::ConfigOptions;
 use super::exit::{CliError, Exit};
 use super::http_api;
 use super::ui::Ui;
 use crate::registry::{PluginOnDisk, Registry};
-use fixture::{Case, Fixtures};
-
-/// The file of fixtures that is looked for beside a plugin.
-const FIXTURES: &str = "fixtures.yaml";
+use file::PluginPath;
+use fixture::Case;
 
 /// `watershed plugin …`
 #[derive(Debug, clap::Subcommand)]
 pub enum PluginCommand {
     /// Write a working plugin with fixtures and a configuration to begin from
     New(new::New),
+    /// Build the project in a directory, and show what came of it
+    Build(build::Build),
     /// Show what a plugin's file says of itself
     Inspect(Inspect),
     /// Run a plugin's fixtures, and ask everything twice: a fresh instance and a used one have to agree
     Test(Test),
     /// Measure what a plugin costs per record
     Bench(bench::Bench),
+    /// Ask a plugin about records that a topic holds, and show what it would change; or compare two versions of it
+    Replay(replay::Replay),
     /// List the plugins of a configuration; loads them, starts nothing
     List(ConfigOptions),
     /// Show calls, faults and breakers of the plugins of a running broker
@@ -43,18 +48,15 @@ pub enum PluginCommand {
 /// `watershed plugin inspect`
 #[derive(Debug, clap::Args)]
 pub struct Inspect {
-    /// The plugin's file
-    file: PathBuf,
+    #[command(flatten)]
+    file: PluginPath,
 }
 
 /// `watershed plugin test`
 #[derive(Debug, clap::Args)]
 pub struct Test {
-    /// The plugin's file
-    file: PathBuf,
-    /// The fixtures [default: fixtures.yaml beside the plugin]
-    #[arg(long, value_name = "FILE")]
-    fixtures: Option<PathBuf>,
+    #[command(flatten)]
+    file: PluginPath,
 }
 
 /// `watershed plugin status`
@@ -75,22 +77,35 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 pub async fn run(command: PluginCommand, ui: Ui, mut registry: Registry) -> Result<(), CliError> {
     match command {
         PluginCommand::New(args) => new::run(&args, ui),
-        PluginCommand::Inspect(args) => inspect(&open(&registry, &args.file)?, ui),
+        PluginCommand::Build(args) => build::run(&registry, &args, ui),
+        PluginCommand::Inspect(args) => inspect(&args.file.open(&registry)?, ui),
         PluginCommand::Test(args) => test(&registry, &args, ui),
         PluginCommand::Bench(args) => bench::run(&registry, &args, ui),
+        PluginCommand::Replay(args) => replay::run(&registry, &args, ui).await,
         PluginCommand::List(options) => list(&options, ui, &mut registry),
         PluginCommand::Status(args) => status(&args, ui).await,
     }
-}
-
-fn open(registry: &Registry, file: &Path) -> Result<PluginOnDisk, CliError> {
-    registry.open_plugin(file).map_err(|message| CliError::new(Exit::Config, message))
 }
 
 /// What instances are given here: a log on standard error, and counters that nobody reads.
 fn environment() -> Environment {
     let log = |level: watershed_hooks::LogLevel, line: &str| eprintln!("plugin says ({level:?}): {line}");
     Environment { log: Arc::new(log), ..Environment::with_random(|| 0) }
+}
+
+/// What a hook on records reads; `None` of another hook.
+fn reads(hook: &Hook) -> Option<Reads> {
+    Some(
+        match hook {
+            Hook::Interceptor(plugin) => plugin.reads(),
+            Hook::OrderingKey(plugin) => plugin.reads(),
+            Hook::Partitioner(plugin) => plugin.reads(),
+            Hook::FetchFilter(plugin) => plugin.reads(),
+            Hook::RecordRetention(plugin) => plugin.reads(),
+            _ => return None,
+        }
+        .clone(),
+    )
 }
 
 fn inspect(plugin: &PluginOnDisk, ui: Ui) -> Result<(), CliError> {
@@ -134,13 +149,8 @@ fn inspect(plugin: &PluginOnDisk, ui: Ui) -> Result<(), CliError> {
 }
 
 fn test(registry: &Registry, args: &Test, ui: Ui) -> Result<(), CliError> {
-    let beside = || args.file.parent().unwrap_or(Path::new(".")).join(FIXTURES);
-    let path = args.fixtures.clone().unwrap_or_else(beside);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| CliError::new(Exit::NotFound, format!("{}: {error}", path.display())))?;
-    let fixtures =
-        Fixtures::parse(&text).map_err(|error| CliError::new(Exit::Usage, format!("{}: {error}", path.display())))?;
-    let plugin = open(registry, &args.file)?;
+    let fixtures = args.file.fixtures()?;
+    let plugin = args.file.open(registry)?;
     let mut used = std::collections::BTreeMap::new();
     let mut failed = 0;
     for case in &fixtures.cases {

@@ -13,7 +13,7 @@ use watershed_metadata::is_internal_topic;
 
 use super::check::kafka_path;
 use super::problem::{Place, Problem};
-use super::types::{AssignmentSetting, Config, Disk, GroupTable, HostPort, PluginTable, Storage};
+use super::types::{AssignmentSetting, Config, Disk, GroupTable, HostPort, PluginLimits, PluginTable, Storage};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -97,13 +97,14 @@ impl PluginTable {
             },
         }
     }
+}
 
+impl PluginLimits {
     /// Its memory in bytes, if it is given.
     ///
     /// # Errors
     /// What is expected instead.
     pub fn memory_bytes(&self) -> Result<Option<usize>, String> {
-        let text = self.limits.as_ref().and_then(|limits| limits.memory.as_deref());
         let parse = |text: &str| {
             let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
             let split = units.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
@@ -111,7 +112,7 @@ impl PluginTable {
             let size = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(bytes));
             size.ok_or_else(|| format!("a size such as \"16MiB\" is expected, not {text:?}"))
         };
-        text.map(parse).transpose()
+        self.memory.as_deref().map(parse).transpose()
     }
 
     /// The time that one call may take, if it is given.
@@ -119,14 +120,13 @@ impl PluginTable {
     /// # Errors
     /// What is expected instead.
     pub fn budget(&self) -> Result<Option<Duration>, String> {
-        let text = self.limits.as_ref().and_then(|limits| limits.budget.as_deref());
         let parse = |text: &str| {
             let units = [("ms", 1_000), ("us", 1), ("s", 1_000_000)];
             let split = units.iter().find_map(|(unit, us)| Some((text.strip_suffix(unit)?, *us)));
             let time = split.and_then(|(number, us): (&str, u64)| number.trim().parse::<u64>().ok()?.checked_mul(us));
             time.map(Duration::from_micros).ok_or_else(|| format!("a time such as \"5ms\" is expected, not {text:?}"))
         };
-        text.map(parse).transpose()
+        self.budget.as_deref().map(parse).transpose()
     }
 }
 
@@ -323,10 +323,11 @@ impl Check<'_> {
             if plugin.sha256.as_ref().is_some_and(|text| !is_hash(text)) {
                 self.report(&at("sha256"), "64 hexadecimal digits are expected");
             }
-            if let Err(message) = plugin.memory_bytes() {
+            let limits = plugin.limits.clone().unwrap_or_default();
+            if let Err(message) = limits.memory_bytes() {
                 self.report(&at("limits.memory"), message);
             }
-            if let Err(message) = plugin.budget() {
+            if let Err(message) = limits.budget() {
                 self.report(&at("limits.budget"), message);
             }
             if let Err(message) = plugin.on_error() {

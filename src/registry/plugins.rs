@@ -17,7 +17,7 @@ use watershed_plugin_host::{Limits, LoadError, LoadedPlugin, Manifest, PluginSou
 use watershed_policy::{Binding, BindingState, BreakerSettings, OnError, Origin, Plugin, PluginParts, PluginSet};
 
 use super::Registry;
-use crate::config::{Config, OnErrorSetting, PluginProblem, PluginTable};
+use crate::config::{Config, OnErrorSetting, PluginLimits, PluginProblem, PluginTable};
 
 /// The largest file of a plugin that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -120,13 +120,19 @@ impl PluginOnDisk {
     }
 }
 
+/// What an instance may use, checked.
+fn limits_of(limits: &PluginLimits) -> Result<Limits, String> {
+    Limits::new(limits.memory_bytes()?, limits.budget()?).map_err(|error| error.to_string())
+}
+
 /// Loads one file.
-pub(super) fn open(registry: &Registry, file: &Path) -> Result<PluginOnDisk, String> {
+pub(super) fn open(registry: &Registry, file: &Path, limits: &PluginLimits) -> Result<PluginOnDisk, String> {
+    let limits = limits_of(limits)?;
     let contents = read(file)?;
     let (bytes, sha256) = (contents.len(), hex(&Sha256::digest(&contents)));
     let (_, factory) = host_of(registry, file)?;
     let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or("plugin").to_owned();
-    let source = PluginSource { name, file: file.to_owned(), contents, limits: Limits::default() };
+    let source = PluginSource { name, file: file.to_owned(), contents, limits };
     let LoadedPlugin { manifest, factories } =
         factory(&HostOptions::default())?(source).map_err(|error| error.to_string())?;
     Ok(PluginOnDisk { manifest, factories, bytes, sha256 })
@@ -254,9 +260,7 @@ impl Loading<'_> {
             let message = format!("{} has {sha256}, not {pinned}: it is not the file that was pinned", file.display());
             return Err(PluginProblem::new(at("sha256"), message));
         }
-        let limits = table
-            .memory_bytes()
-            .and_then(|memory| Limits::new(memory, table.budget()?).map_err(|error| error.to_string()));
+        let limits = limits_of(&table.limits.clone().unwrap_or_default());
         let limits = limits.map_err(|message| PluginProblem::new(at("limits"), message))?;
         let source = PluginSource { name: table.name.clone(), file: file.to_owned(), contents, limits };
         let loaded = self.host(file).and_then(|host| host(source).map_err(|error| error.to_string()));

@@ -1,7 +1,6 @@
 //! `watershed plugin bench`: what a plugin costs per record, on the broker's own host.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -10,8 +9,8 @@ use watershed_hooks::{
     order, retain,
 };
 
-use super::fixture::Fixtures;
-use super::open;
+use super::file::PluginPath;
+use super::reads;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::ui::Ui;
 use crate::registry::Registry;
@@ -31,11 +30,8 @@ const NOW: i64 = 1_700_000_000_000;
 /// `watershed plugin bench`
 #[derive(Debug, clap::Args)]
 pub struct Bench {
-    /// The plugin's file
-    file: PathBuf,
-    /// A file of fixtures, for the plugin's settings [default: fixtures.yaml beside the plugin, if it is there]
-    #[arg(long, value_name = "FILE")]
-    fixtures: Option<PathBuf>,
+    #[command(flatten)]
+    file: PluginPath,
     /// The records' value; without it, JSON of 1 KiB
     #[arg(long)]
     value: Option<String>,
@@ -49,16 +45,8 @@ pub struct Bench {
 /// # Errors
 /// What failed.
 pub(super) fn run(registry: &Registry, args: &Bench, ui: Ui) -> Result<(), CliError> {
-    let plugin = open(registry, &args.file)?;
-    let beside = args.file.parent().map(|dir| dir.join(super::FIXTURES)).filter(|path| path.is_file());
-    let settings = match args.fixtures.clone().or(beside) {
-        None => watershed_hooks::Settings::new(),
-        Some(path) => {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| CliError::new(Exit::NotFound, format!("{}: {error}", path.display())))?;
-            Fixtures::parse(&text).map_err(|error| CliError::new(Exit::Usage, error))?.config
-        }
-    };
+    let plugin = args.file.open(registry)?;
+    let settings = args.file.settings()?;
     let value = args.value.clone().unwrap_or_else(|| {
         let filler = "x".repeat(960);
         format!(r#"{{"tenant":"acme","id":4711,"amount":12.5,"text":"{filler}"}}"#)
@@ -94,15 +82,7 @@ pub(super) fn run(registry: &Registry, args: &Bench, ui: Ui) -> Result<(), CliEr
 /// The time per record: the median of the rounds.
 #[allow(clippy::disallowed_methods, reason = "it measures")]
 fn measure(instance: &mut Hook, size: usize, key: &[u8], value: &[u8]) -> Result<Duration, Failure> {
-    let reads = match instance {
-        Hook::Interceptor(plugin) => plugin.reads(),
-        Hook::OrderingKey(plugin) => plugin.reads(),
-        Hook::Partitioner(plugin) => plugin.reads(),
-        Hook::FetchFilter(plugin) => plugin.reads(),
-        Hook::RecordRetention(plugin) => plugin.reads(),
-        _ => &Reads::NOTHING,
-    }
-    .clone();
+    let reads = reads(instance).unwrap_or(Reads::NOTHING);
     let mut records = Records::new(reads.clone());
     for _ in 0..size {
         let pushed = records.push(Some(key), Some(value), 0, std::iter::empty());

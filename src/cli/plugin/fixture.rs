@@ -12,6 +12,8 @@ use watershed_hooks::{
 };
 use watershed_model::TopicId;
 
+use crate::config::PluginLimits;
+
 /// A file of fixtures.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +21,9 @@ pub(super) struct Fixtures {
     /// The plugin's settings.
     #[serde(default)]
     pub(super) config: Settings,
+    /// What an instance may use, as in `[[plugins]]`.
+    #[serde(default)]
+    pub(super) limits: PluginLimits,
     /// What is asked, in this order.
     pub(super) cases: Vec<Case>,
 }
@@ -191,15 +196,7 @@ impl Case {
     }
 
     fn ask_about_records(&self, hook: &mut Hook) -> Result<Result<Value, Failure>, String> {
-        let reads = match hook {
-            Hook::Interceptor(plugin) => plugin.reads(),
-            Hook::OrderingKey(plugin) => plugin.reads(),
-            Hook::Partitioner(plugin) => plugin.reads(),
-            Hook::FetchFilter(plugin) => plugin.reads(),
-            Hook::RecordRetention(plugin) => plugin.reads(),
-            other => return Err(format!("fixtures cannot ask a {}", other.kind())),
-        }
-        .clone();
+        let reads = super::reads(hook).ok_or_else(|| format!("fixtures cannot ask a {}", hook.kind()))?;
         let records = self.columns(&reads)?;
         let place = Place { topic: &self.topic, partition: self.partition, base_sequence: None };
         let batch = Batch::new(place, self.asker(), &records, &reads);
@@ -363,11 +360,11 @@ impl Change {
 }
 
 /// Bytes as text; what is no text is written out.
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| format!("{}", bytes.escape_ascii()))
 }
 
-fn verdict(verdict: &Verdict) -> Value {
+pub(super) fn verdict(verdict: &Verdict) -> Value {
     match verdict {
         Verdict::Keep => json!("keep"),
         Verdict::Drop => json!("drop"),
@@ -377,7 +374,7 @@ fn verdict(verdict: &Verdict) -> Value {
     }
 }
 
-fn visibility(visibility: &Visibility) -> Value {
+pub(super) fn visibility(visibility: &Visibility) -> Value {
     match visibility {
         Visibility::Show => json!("show"),
         Visibility::Hide => json!("hide"),
@@ -405,7 +402,7 @@ fn replacement(new: &Replacement) -> Value {
     Value::Object(parts)
 }
 
-fn choice(choice: &Choice) -> Value {
+pub(super) fn choice(choice: &Choice) -> Value {
     match choice {
         Choice::Partition(partition) => json!(partition),
         Choice::ClientStands => Value::Null,

