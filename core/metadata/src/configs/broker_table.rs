@@ -106,16 +106,6 @@ const KAFKA_CONFIGS: &[ConfigDef] = &[
         "How often retention looks for segments to delete, in milliseconds.",
     ),
     ConfigDef::new(
-        "watershed.record.retention.check.interval.ms",
-        Long,
-        "300000",
-        Rule::AtLeast(1),
-        "How often closed segments of topics with watershed.record.retention are looked through for records that may \
-         go, in milliseconds. A segment in which there were none is looked through less and less often, down to every \
-         16th time.",
-    )
-    .ours(),
-    ConfigDef::new(
         "log.cleanup.policy",
         List,
         "delete",
@@ -368,6 +358,16 @@ const OUR_CONFIGS: &[ConfigDef] = &[
         "sync",
         Rule::OneOf(&["sync", "relaxed"]),
         "The flush mode of topics that have no watershed.flush; set by [storage.disk] flush.",
+    )
+    .ours(),
+    ConfigDef::new(
+        "watershed.record.retention.check.interval.ms",
+        Long,
+        "300000",
+        Rule::AtLeast(1),
+        "How often closed segments of topics with watershed.record.retention are looked through for records that may \
+         go, in milliseconds. A segment in which there were none is looked through less and less often, down to every \
+         16th time.",
     )
     .ours(),
 ];

@@ -288,12 +288,12 @@ fn topics_are_described_as_kafka_describes_them() {
         "5.0E-4 from 1 by [1:min.cleanable.dirty.ratio=5.0E-4, 5:log.cleaner.min.cleanable.ratio=0.5]",
     );
     check("watershed.flush", "sync from 5 by [5:watershed.flush=sync]");
-    assert_eq!(entries.len(), 43);
+    assert_eq!(entries.len(), 45);
     assert!(entries.iter().all(|entry| !entry.read_only && !entry.sensitive && !entry.doc.is_empty()));
 
     let entries = describe_topic(&broker, &BTreeMap::new());
     assert_eq!(show(&entries, "retention.ms"), "3600000 from 5 by []");
-    assert_eq!(entries.len(), 42);
+    assert_eq!(entries.len(), 44);
 }
 
 #[test]
