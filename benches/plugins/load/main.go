@@ -2,7 +2,7 @@
 //
 //	load flow <bootstrap> <topic> <partitions> <records> <records a second, 0: as fast as it goes>
 //
-// Six idempotent producers with five requests in flight each write keyed records of 1 KiB to partitions of their choice, and a
+// Six idempotent producers (the library has up to five requests in flight for them) write keyed records of 1 KiB to partitions of their choice, and a
 // consumer reads them. Prints one line of JSON: seconds, p50 and p99 of the acknowledgement, and of the time from it until the
 // record was read.
 //
@@ -135,7 +135,7 @@ func flow(bootstrap, topic string, numbers []string) {
 			defer writing.Done()
 			client := must(kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 				kgo.ProducerLinger(5*time.Millisecond), kgo.ProducerBatchCompression(kgo.NoCompression()),
-				kgo.MaxProduceRequestsInflightPerBroker(inFlight), kgo.MaxBufferedRecords(20_000)))
+				kgo.MaxBufferedRecords(20_000)))
 			defer client.Close()
 			chance := rand.New(rand.NewSource(int64(producer)))
 			chosen := int32(0)
