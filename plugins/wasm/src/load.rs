@@ -1,6 +1,7 @@
 //! From a file to a component that is known to be a plugin: what it imports and exports, and what it says of itself.
 
 use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -73,8 +74,10 @@ pub(crate) fn compile(engine: &Engine, cache: Option<&Cache>, binary: &[u8]) -> 
             return Ok(component);
         }
     }
-    let component = Component::from_binary(engine, binary)
-        .map_err(|error| format!("it is not a component that this broker can run: {error:#}"))?;
+    // The engine panics on some components that it cannot adapt (several memories); a file may not end the process.
+    let compiled = std::panic::catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, binary)));
+    let compiled = compiled.map_err(|_| "it is a component that the engine cannot compile".to_owned())?;
+    let component = compiled.map_err(|error| format!("it is not a component that this broker can run: {error:#}"))?;
     if let Some((cache, key)) = cache {
         let stored = component.serialize().map_err(|error| error.to_string());
         let stored = stored.and_then(|code| cache.store(key, &code).map_err(|error| error.to_string()));
