@@ -118,6 +118,7 @@ fn inspect(plugin: &PluginOnDisk, ui: Ui) -> Result<(), CliError> {
         (reads.values, "values"),
         (reads.timestamps, "timestamps"),
         (reads.ordering_keys, "ordering_keys"),
+        (reads.ranks, "ranks"),
     ] {
         columns.extend(is_read.then(|| name.to_owned()));
     }
