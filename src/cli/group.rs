@@ -133,8 +133,15 @@ struct Row {
 }
 
 impl Row {
+    /// How many records the group is behind; the offsets where our broker knows that there is no record do not count.
     fn lag(&self) -> Option<i64> {
-        Some((self.end? - self.committed?).max(0))
+        let (committed, end) = (self.committed?, self.end?);
+        let vacant = self.extra.as_ref().and_then(|seen| {
+            let (its_end, lag) = (seen.end?, seen.lag?);
+            // Otherwise the group or the log was changed between the two questions.
+            (seen.committed == committed && its_end <= end).then(|| its_end - committed - lag)
+        });
+        Some((end - committed - vacant.unwrap_or(0).max(0)).max(0))
     }
 }
 

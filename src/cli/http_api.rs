@@ -59,6 +59,12 @@ pub struct GroupPartition {
     pub topic: String,
     /// The partition.
     pub partition: i32,
+    /// The offset of the next record to consume.
+    pub committed: i64,
+    /// The end of what consumers may read.
+    pub end: Option<i64>,
+    /// How many records it is behind.
+    pub lag: Option<i64>,
     /// How long ago the next record to consume was appended, in seconds.
     pub lag_seconds: Option<f64>,
     /// After how many seconds, at the present rates, nothing is left; `None` also where that will not happen.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use watershed_hooks::Client;
 use watershed_log::Bound;
-use watershed_model::record::{HEADER_BYTES, batches};
+use watershed_model::record::{BatchHeader, HEADER_BYTES, batches};
 use watershed_model::{Offset, Piece};
 use watershed_policy::{Binding, Reader, Revealed, reveal};
 use watershed_protocol::ErrorCode;
@@ -105,16 +105,17 @@ async fn behind_recordless(partition: &Partition, wish: Wish, found: &Found) -> 
     }
     let max = u32::try_from(bytes).unwrap_or(u32::MAX);
     let loaded = partition.log.load(wish.from, wish.bound, max).await.map_err(|error| log_code(&error))?;
-    let mut next = None;
+    let mut empty = Vec::new();
     for batch in batches(loaded) {
         // What is damaged is told when it is read for its records.
         let Ok(batch) = batch else { return Ok(None) };
         if batch.header.record_count > 0 {
             return Ok(None);
         }
-        next = Some(batch.header.next_offset());
+        empty.push(batch.header);
     }
-    Ok(next)
+    partition.log.saw(&empty);
+    Ok(empty.last().map(BatchHeader::next_offset))
 }
 
 /// What a fetch filter leaves of the batches; and the offset behind them if no record is left.

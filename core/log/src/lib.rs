@@ -18,6 +18,7 @@ mod marks;
 mod producers;
 pub mod routed;
 mod unified;
+mod vacancies;
 mod validate;
 
 pub use config::{CleanupPolicy, CompressionPolicy, LogConfig};

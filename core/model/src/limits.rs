@@ -48,6 +48,10 @@ pub const CHECKPOINT_AGE_MS: u64 = 60_000;
 /// How much of a log is read at a time when its producers and epochs are replayed or its records searched, in bytes.
 pub const REPLAY_READ_BYTES: u32 = 1024 * 1024;
 
+/// How many ranges of offsets without a record one partition remembers. Each takes 24 bytes; beyond it neighbours are joined, and a
+/// group's lag is then known less exactly.
+pub const VACANT_RANGES_MAX: usize = 512;
+
 /// The longest value a dynamic config may have, in bytes (Kafka's limit).
 pub const CONFIG_VALUE_BYTES_MAX: usize = 32_767;
 

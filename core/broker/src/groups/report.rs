@@ -44,7 +44,7 @@ pub struct GroupPartition {
     pub committed_at_ms: i64,
     /// The end of what consumers may read; `None` if the topic is gone.
     pub end: Option<i64>,
-    /// How many records it is behind.
+    /// How many records it is behind; offsets that are known to hold none do not count.
     pub lag: Option<i64>,
     /// How old the first record is that it has not consumed, in seconds; 0 where there is none.
     pub lag_seconds: Option<f64>,
@@ -115,14 +115,15 @@ impl Groups {
         };
         let tp = TopicIdPartition { topic: topic.id(), partition: at.partition };
         // A partition that nobody has used yet is not open, and empty.
-        let end =
-            broker.replicas().open_partition(tp.topic, tp.partition).map_or(0, |open| open.log.high_watermark().0);
-        let lag = (end - at.offset).max(0);
+        let open = broker.replicas().open_partition(tp.topic, tp.partition);
+        let end = open.as_ref().map_or(0, |open| open.log.high_watermark().0);
+        let lag = open.as_ref().map_or(0, |open| open.log.records_between(Offset(at.offset), Offset(end)));
+        let next = open.map_or(Offset(at.offset), |open| open.log.occupied_from(Offset(at.offset)));
         let now_ms = broker.elapsed_ms();
         let seconds = |ms: u64| ms as f64 / 1000.0;
         status.end = Some(end);
         status.lag = Some(lag);
-        let age = self.lags.age_ms(&tp, Offset(at.offset), now_ms);
+        let age = self.lags.age_ms(&tp, next, now_ms);
         status.lag_seconds = if lag == 0 { Some(0.0) } else { age.map(seconds) };
         let drain = self.lags.drain_ms(group, tp, at.offset, end, now_ms);
         status.drain_seconds = if lag == 0 { Some(0.0) } else { drain.map(seconds) };

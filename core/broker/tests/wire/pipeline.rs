@@ -21,7 +21,7 @@ const FETCH_OFFSETS: i16 = 8;
 /// How many overlapping requests of one connection the broker takes.
 const QUEUE_MAX: usize = 256;
 
-const GROUP: &str = "readers";
+pub(crate) const GROUP: &str = "readers";
 
 fn base(response: &ProduceResponse) -> i64 {
     assert_eq!(placed(response).error_code, 0);
@@ -152,8 +152,13 @@ fn assert_timed_out(response: &OffsetCommitResponse) {
     assert_eq!(code, i16::from(ErrorCode::CoordinatorNotAvailable));
 }
 
+/// Commits an offset of the first partition for the group.
+pub(crate) async fn commit_at(client: &mut Client, offset: usize) {
+    assert_taken(&client.call(&commit(offset), COMMIT).await);
+}
+
 /// Waits until the group's coordinator takes commits; how many appends that took.
-async fn coordinated(stage: &Stage, client: &mut Client) -> usize {
+pub(crate) async fn coordinated(stage: &Stage, client: &mut Client) -> usize {
     let find = FindCoordinatorRequest { coordinator_keys: vec![GROUP.to_owned()], ..Default::default() };
     guarded(async {
         while client.call(&find, FIND).await.coordinators[0].error_code != 0 {}

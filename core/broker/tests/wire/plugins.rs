@@ -1,5 +1,6 @@
 //! Plugins on the paths of produce and fetch. The plugins here are native; what the hosts of sandboxed ones add is tested there.
 
+mod lag;
 mod natives;
 mod routed;
 

@@ -129,6 +129,7 @@ impl UnifiedLog {
         state.end = header.next_offset();
         state.producers.applied(&header, base, now);
         state.epochs.assign(epoch, base);
+        state.vacancies.saw(&header);
         state.active.bytes += u64::from(header.total_bytes);
         state.active.first_timestamp.get_or_insert(header.max_timestamp);
         state.unsaved_bytes += u64::from(header.total_bytes);

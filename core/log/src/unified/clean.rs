@@ -99,6 +99,7 @@ impl UnifiedLog {
             }
             None => cleaned.bytes_after = cleaned.bytes_before,
         }
+        self.counted(begin, segment.end, cleaned.records_after);
         Ok(Some(cleaned))
     }
 

@@ -4,6 +4,7 @@
 //! - `append.rs`: numbering batches under one short lock, rolling, checkpoints, promises.
 //! - `read.rs`: reading; `offsets.rs`: ListOffsets and OffsetForLeaderEpoch.
 //! - `retention.rs`: deleting by time, size and request; truncation.
+//! - `vacant.rs`: which offsets hold no record.
 //! - `routing.rs`: what topics need whose records are taken to their partitions by the broker.
 //!
 //! Invariants: producer state, epochs and end offset change only after the backend has accepted the append; the state lock
@@ -18,6 +19,7 @@ mod retention;
 mod routing;
 #[cfg(test)]
 mod tests;
+mod vacant;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use watershed_storage::{Blob, PartitionLog, SegmentMeta, StorageError, Ticket};
 
 use crate::marks::{Mark, Marks};
 use crate::producers::{ActiveProducer, ProducerStates, snapshot};
+use crate::vacancies::Vacancies;
 use crate::{EpochEntry, LeaderEpochCache, LogConfig};
 
 pub use append::{AppendTicket, Appended};
@@ -46,6 +49,8 @@ pub(crate) const BLOB_PRODUCERS: u8 = 1;
 pub(crate) const BLOB_EPOCHS: u8 = 2;
 /// The blob kind of a coordinator's state. Persisted: never changes meaning.
 const BLOB_COORDINATOR: u8 = 3;
+/// The blob kind of offsets without a record. Persisted: never changes meaning.
+pub(crate) const BLOB_VACANCIES: u8 = 4;
 
 /// What a log needs from the process it lives in.
 #[derive(Clone)]
@@ -64,6 +69,7 @@ impl fmt::Debug for LogContext {
 struct State {
     producers: ProducerStates,
     epochs: LeaderEpochCache,
+    vacancies: Vacancies,
     end: Offset,
     /// The backend's count of truncations.
     generation: u64,
@@ -306,10 +312,14 @@ impl UnifiedLog {
 
     fn blobs(&self, state: &State) -> Vec<Blob> {
         let at = state.end;
-        vec![
+        let mut blobs = vec![
             Blob { kind: BLOB_PRODUCERS, at, bytes: snapshot::encode(&state.producers) },
             Blob { kind: BLOB_EPOCHS, at, bytes: state.epochs.encode() },
-        ]
+        ];
+        if !state.vacancies.is_empty() {
+            blobs.push(Blob { kind: BLOB_VACANCIES, at, bytes: state.vacancies.encode() });
+        }
+        blobs
     }
 
     fn elapsed_ms(&self) -> u64 {

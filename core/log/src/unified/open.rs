@@ -12,9 +12,10 @@ use watershed_model::{Offset, Timestamp, TopicIdPartition};
 use watershed_storage::framing::BatchFraming;
 use watershed_storage::{Ends, LogStorage, PartitionLog, RecoveryReport, StorageError};
 
-use super::{Active, BLOB_EPOCHS, BLOB_PRODUCERS, LogContext, State, UnifiedLog};
+use super::{Active, BLOB_EPOCHS, BLOB_PRODUCERS, BLOB_VACANCIES, LogContext, State, UnifiedLog};
 use crate::marks::Marks;
 use crate::producers::{ProducerStates, snapshot};
+use crate::vacancies::Vacancies;
 use crate::{LeaderEpochCache, LogConfig};
 
 /// An opened log and what opening it took.
@@ -42,7 +43,8 @@ impl UnifiedLog {
         let (log, report) = storage.open(tp, config.segment_config(), Arc::new(BatchFraming)).await?;
         let ends = log.ends();
         let now = context.clock.now();
-        let (mut producers, mut epochs, replayed_batches) = recover(&*log, tp, &ends, now).await?;
+        let Recovered { mut producers, mut epochs, vacancies, replayed_batches } =
+            recover(&*log, tp, &ends, now).await?;
         producers.expire(now, config.producer_id_expiration_ms);
         // A log that is opened by its only replica: everything promised is below the high watermark.
         producers.high_watermark_reached(ends.promised);
@@ -54,6 +56,7 @@ impl UnifiedLog {
         let state = State {
             producers,
             epochs,
+            vacancies,
             end: ends.end,
             generation: ends.generation,
             active: Active::of(&log.segments(), ends.end, now),
@@ -75,13 +78,21 @@ impl UnifiedLog {
     }
 }
 
+/// What a log knows at its end.
+pub(super) struct Recovered {
+    pub(super) producers: ProducerStates,
+    pub(super) epochs: LeaderEpochCache,
+    pub(super) vacancies: Vacancies,
+    pub(super) replayed_batches: u64,
+}
+
 /// The state at the log's end: saved blobs, then every batch after the older of the two.
 pub(super) async fn recover(
     log: &dyn PartitionLog,
     tp: TopicIdPartition,
     ends: &Ends,
     now: Timestamp,
-) -> Result<(ProducerStates, LeaderEpochCache, u64), StorageError> {
+) -> Result<Recovered, StorageError> {
     let saved = log.blob(BLOB_PRODUCERS, ends.end).await?;
     let (mut producers, mut producers_at) = (ProducerStates::default(), ends.start);
     if let Some(blob) = saved.filter(|b| b.at >= ends.start) {
@@ -99,12 +110,18 @@ pub(super) async fn recover(
             None => tracing::warn!(partition = %tp, at = %blob.at, "unreadable leader epochs; replaying the whole log"),
         }
     }
-    let mut replayed = 0;
+    let mut vacancies = saved_vacancies(log, tp, ends).await?;
+    let mut replayed_batches = 0;
     let mut at = producers_at.min(epochs_at);
+    let mut seen_to = at;
     while at < ends.end {
         let bytes = log.load(at, ends.end, REPLAY_READ_BYTES, true).await?;
         let Some(next) = replay(tp, bytes, |batch| {
-            replayed += 1;
+            replayed_batches += 1;
+            // Between batches there is no record: they were rewritten.
+            vacancies.learn(seen_to, batch.header.base_offset, batch.header.base_offset.0 - seen_to.0);
+            vacancies.saw(&batch.header);
+            seen_to = batch.header.next_offset();
             // The first batch may begin below what was asked for.
             if batch.header.base_offset >= producers_at {
                 producers.replay(batch, now).map_err(|e| corrupt(tp, batch.header.base_offset, &e))?;
@@ -119,7 +136,20 @@ pub(super) async fn recover(
         };
         at = next;
     }
-    Ok((producers, epochs, replayed))
+    Ok(Recovered { producers, epochs, vacancies, replayed_batches })
+}
+
+/// Which offsets were known to hold no record when that was saved last. It is not worth a replay: what is forgotten makes a lag look
+/// longer, no more.
+async fn saved_vacancies(log: &dyn PartitionLog, tp: TopicIdPartition, ends: &Ends) -> Result<Vacancies, StorageError> {
+    let Some(blob) = log.blob(BLOB_VACANCIES, ends.end).await? else { return Ok(Vacancies::default()) };
+    let mut vacancies = Vacancies::decode(&blob.bytes).unwrap_or_else(|| {
+        tracing::warn!(partition = %tp, at = %blob.at, "unreadable notes of offsets without a record; lags may look longer");
+        Vacancies::default()
+    });
+    vacancies.truncate_from_start(ends.start);
+    vacancies.truncate_from_end(ends.end);
+    Ok(vacancies)
 }
 
 pub(super) fn corrupt(tp: TopicIdPartition, at: Offset, reason: &dyn std::fmt::Display) -> StorageError {

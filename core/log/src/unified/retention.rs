@@ -3,7 +3,7 @@
 use watershed_model::{Offset, Timestamp};
 use watershed_storage::{Ends, SegmentMeta, StorageError};
 
-use super::open::recover;
+use super::open::{Recovered, recover};
 use super::{Active, UnifiedLog};
 use crate::producers::ProducerStates;
 use crate::{LeaderEpochCache, LogConfig, LogError};
@@ -135,6 +135,7 @@ impl UnifiedLog {
         self.marks.advance_start(start);
         let mut state = self.state.lock();
         state.epochs.truncate_from_start(start);
+        state.vacancies.truncate_from_start(start);
         Ok(())
     }
 
@@ -148,7 +149,7 @@ impl UnifiedLog {
         self.log.truncate(end).await?;
         let now = self.context.clock.now();
         let ends = self.log.ends();
-        let (producers, mut epochs, _) = recover(&*self.log, self.tp, &ends, now).await?;
+        let Recovered { producers, mut epochs, .. } = recover(&*self.log, self.tp, &ends, now).await?;
         epochs.truncate_from_start(ends.start);
         epochs.truncate_from_end(ends.end);
         self.install(producers, epochs, &ends);
@@ -175,6 +176,9 @@ impl UnifiedLog {
             let mut state = self.state.lock();
             state.producers = producers;
             state.epochs = epochs;
+            // What is left of the log holds what it held; an emptied one begins behind everything that is known.
+            state.vacancies.truncate_from_end(ends.end);
+            state.vacancies.truncate_from_start(ends.start);
             state.end = ends.end;
             state.generation = ends.generation;
             state.active = Active::of(&self.log.segments(), ends.end, now);

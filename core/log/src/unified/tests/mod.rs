@@ -9,6 +9,7 @@ mod promises;
 mod reading;
 mod restart;
 mod routing;
+mod vacant;
 
 use std::sync::Arc;
 use std::time::Duration;
