@@ -33,7 +33,7 @@ local P = { name = "tenant", version = "1", api = 1, reads = { "values" } }
 function P.ordering_key(b)
 	local keys = table.create(#b)
 	for i = 1, #b do
-		keys[i] = kafka.json(b:value(i), "tenant")
+		keys[i] = b:value_field(i, "tenant")
 	end
 	return keys
 end

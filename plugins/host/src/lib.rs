@@ -12,6 +12,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod helpers;
+mod json;
 mod limits;
 mod load;
 mod log;

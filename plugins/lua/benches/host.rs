@@ -29,7 +29,7 @@ end
 function P.ordering_key(b)
 	local out = table.create(#b)
 	for i = 1, #b do
-		out[i] = kafka.json(b:value(i), "tenant")
+		out[i] = b:value_field(i, "tenant")
 	end
 	return out
 end

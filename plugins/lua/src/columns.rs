@@ -6,6 +6,7 @@
 
 use mlua::{Buffer, IntoLua, Lua, LuaString, Value};
 use watershed_hooks::{Batch, Column, Failure, Pick};
+use watershed_plugin_host::helpers;
 
 use crate::sandbox::EXACT;
 
@@ -21,6 +22,7 @@ const HEADERS: u32 = 8;
 const PLACE: u32 = 9;
 const CLIENT: u32 = 10;
 const RANKS: u32 = 11;
+const VALUE_FIELDS: u32 = 12;
 
 /// Where a text that is null begins.
 const NULL: u32 = u32::MAX;
@@ -106,6 +108,13 @@ impl Columns {
                 }
                 Err(failure) => return Ok(Err(failure)),
             },
+            VALUE_FIELDS => match batch.values() {
+                Ok(values) => {
+                    fields(scratch, n, values, name);
+                    one(lua.create_buffer(&scratch)?)
+                }
+                Err(failure) => return Ok(Err(failure)),
+            },
             PLACE => (text(batch.topic())?, number(batch.partition()), number(batch.base_sequence()), Value::Nil),
             CLIENT => {
                 let client = batch.client();
@@ -161,6 +170,23 @@ fn header(scratch: &mut Vec<u8>, batch: &Batch<'_>, name: &[u8], pick: Pick) -> 
 
 fn numbers(numbers: &[u32]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// Packs one field of the first `n` values.
+fn fields(scratch: &mut Vec<u8>, n: usize, values: &Column, path: Option<&LuaString>) {
+    scratch.clear();
+    scratch.resize(n * 8, 0);
+    // A path that is no UTF-8 is none that a document has.
+    let path = path.and_then(|path| path.to_str().ok());
+    for i in 0..n {
+        let field = path.as_ref().and_then(|path| helpers::json(values.get(i)?, path));
+        let begin = u32::try_from(scratch.len()).unwrap_or(NULL);
+        scratch.extend_from_slice(field.as_deref().unwrap_or_default());
+        let end = u32::try_from(scratch.len()).unwrap_or(NULL);
+        let begin = if field.is_some() { begin } else { NULL };
+        scratch[i * 8..i * 8 + 4].copy_from_slice(&begin.to_le_bytes());
+        scratch[i * 8 + 4..i * 8 + 8].copy_from_slice(&end.to_le_bytes());
+    }
 }
 
 /// Timestamps as doubles; those that are none exactly become NaN, and reading them an error.

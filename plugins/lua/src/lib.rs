@@ -29,6 +29,7 @@
 //! `b:ordering_key(i)`, `b:timestamp(i)`, `b:size(i)`, `b:rank(i)` (only in `record_retention`: how many newer records of
 //! its ordering key there are), `b:header(i, name)` (the last of that name; `b:header(i, name, "first")`), `b:headers(i)` (an array of `{name, value}`), `b.topic`, `b.partition`,
 //! `b.base_sequence`, and `b.client` with `principal`, `client_id`, `listener` and `host`. What is null or not known is `nil`.
+//! `b:value_field(i, path)` is `kafka.json(b:value(i), path)`, found for all records at once.
 //! Reading a column that the manifest does not declare is an error.
 //!
 //! # The other hooks' arguments

@@ -143,6 +143,31 @@ fn a_refusal_is_a_failure_and_no_fault() {
 }
 
 #[test]
+fn a_field_of_the_values_is_what_kafka_json_finds() {
+    // The values are `v`, which is no JSON.
+    let plugin = load(
+        "function P.intercept(b) assert(b:value_field(3, 'a') == nil and b:value_field(1, '\\255') == nil) \
+         assert(b:value_field(2, '') == nil) return {} end",
+    );
+    let mut hook = make(&plugin, HookKind::Interceptor, &nowhere());
+    assert_eq!(ask_interceptor(&mut hook), Ok(vec![Verdict::Keep; 3]));
+    let failing = |functions: &str, want: &str| {
+        let plugin = load(functions);
+        let mut hook = make(&plugin, HookKind::Interceptor, &nowhere());
+        let _ = ask_interceptor(&mut hook);
+        let error = ask_interceptor(&mut hook).unwrap_err().to_string();
+        assert!(error.contains(want), "{functions}: {error}");
+    };
+    failing("function P.intercept(b) b:value_field(4, 'a') end", "there is no record 4, the batch has 3");
+    failing("function P.intercept(b) b:value_field(1) end", "the path of a field is a string, not a nil");
+    failing("P.reads = { 'keys' } function P.intercept(b) b:value_field(1, 'a') end", "values");
+    failing(
+        "local kept function P.intercept(b) kept = kept or b kept:value_field(1, 'a') end",
+        "not the batch of the present call",
+    );
+}
+
+#[test]
 fn nil_leaves_the_choice_to_the_client() {
     let plugin = load("function P.partition(b, n) return { 3, [3] = 0, [4] = 99 } end");
     let mut hook = make(&plugin, HookKind::Partitioner, &nowhere());
