@@ -1,9 +1,10 @@
 //! The HTTP listener: health for whoever restarts brokers, metrics for Prometheus, and what Kafka's protocol cannot carry.
 //!
-//! `/health/live`: the process answers. `/health/ready`: it serves and its log directories work. `/metrics`: Prometheus'
-//! text. `/api/v1/topics`: storage backend, log bounds and cleaning state of every topic, as JSON. `/api/v1/groups`: lag in records and
-//! in time, and the last rebalance of every group. `/api/v1/plugins`: calls, faults and breakers of every plugin.
+//! `/health/live`: the process answers. `/health/ready`: it serves and its log directories work; which topics wait for a
+//! plugin that is not loaded. `/metrics`: Prometheus' text. `/api/v1/topics`: storage backend, log bounds and cleaning state
+//! of every topic, as JSON. `/api/v1/groups`: lag in records and in time, and the last rebalance of every group. `/api/v1/plugins`: calls, faults and breakers of every plugin.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use watershed_broker::{GroupPartition, GroupStatus, PartitionStatus, RunningBroker, TopicStatus};
+use watershed_broker::{GroupPartition, GroupStatus, MissingPlugin, PartitionStatus, RunningBroker, TopicStatus};
 use watershed_policy::{Origin, PluginStatus};
 
 /// Upper bounds of the latency histograms, in seconds: from a request answered from memory to a disk that stalls.
@@ -25,6 +26,9 @@ const SECONDS_BUCKETS: [f64; 14] =
 
 /// How often the recorder folds what it has collected, whether or not somebody scrapes: bounds its memory.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many bindings to plugins that are not loaded are told one by one.
+const MISSING_TOLD_MAX: usize = 100;
 
 /// The process's metrics recorder. A process has one, however many brokers run in it.
 pub fn recorder() -> Option<&'static PrometheusHandle> {
@@ -73,11 +77,21 @@ async fn upkeep(stop: CancellationToken) {
 }
 
 async fn ready(State(broker): State<Arc<RunningBroker>>) -> impl IntoResponse {
-    if broker.is_healthy() {
+    let (code, said) = if broker.is_healthy() {
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "a log directory is offline\n")
+    };
+    let mut text = said.to_owned();
+    // The other topics are served: it is no reason to take the broker away from them.
+    let missing = broker.missing_plugins();
+    for MissingPlugin { topic, hook, plugin } in missing.iter().take(MISSING_TOLD_MAX) {
+        let _ = writeln!(text, "topic {topic}: the plugin {plugin} ({hook}) is not loaded, so the hook fails");
     }
+    if missing.len() > MISSING_TOLD_MAX {
+        let _ = writeln!(text, "and {} more", missing.len() - MISSING_TOLD_MAX);
+    }
+    (code, text)
 }
 
 async fn metrics(State(broker): State<Arc<RunningBroker>>) -> impl IntoResponse {

@@ -5,11 +5,10 @@
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use common::{Broker, PATIENCE, PROGRAM};
+use common::{Broker, PROGRAM, get};
 use serde_json::{Value, json};
 use watershed_client::{Client, ClientConfig};
 
@@ -98,17 +97,6 @@ fn refused(dir: &Path, text: &str) -> Output {
     let output = serve(&write_config(dir, text)).output().unwrap();
     assert!(!output.status.success(), "it started");
     output
-}
-
-/// Status line and body of a GET.
-fn get(http: &str, path: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(http).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    (head.lines().next().unwrap().to_owned(), body.to_owned())
 }
 
 fn topic(name: &str, partitions: u32, configs: &str) -> String {

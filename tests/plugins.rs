@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Broker, run};
+use common::{Broker, get, run};
 
 const HOOKS: [&str; 8] = [
     "interceptor",
@@ -339,4 +339,92 @@ fn limits_stand_beside_a_plugin_or_on_the_command_line() {
     }
     let wrong = test("limits: { memory: much }\n", &[]);
     assert!(!wrong.status.success() && said(&wrong).contains("a size such as"), "{}", said(&wrong));
+}
+
+const OF_STATES: &str = "return { name = 'p', version = '1', api = 1, reads = { 'values' }, \
+    intercept = function(b) local v = {} for i = 1, #b do if b:value(i) == 'trap' then error('ouch') end v[i] = false end \
+    return v end }";
+
+/// The value of a series of which these labels, in any order, are all; `None` where there is no such series.
+fn series(metrics: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let of_name = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} "));
+    let mut matching = of_name.filter(|(text, _)| {
+        let mut seen: Vec<_> = text.split(',').collect();
+        seen.sort_unstable();
+        seen == labels
+    });
+    matching.next().map(|(_, value)| value.parse().unwrap())
+}
+
+#[test]
+fn metrics_tell_a_bindings_state_and_what_followed_from_its_faults() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "p.luau", OF_STATES);
+    let plugin = |name: &str, on_error: &str| {
+        format!("[[plugins]]\nname = \"{name}\"\nfile = \"p.luau\"\non_error = \"{on_error}\"\n")
+    };
+    let topic = |name: &str, interceptor: &str| {
+        format!(
+            "[[topics]]\nname = \"{name}\"\npartitions = 1\nconfig = {{ \"watershed.interceptors\" = \"{interceptor}\" }}\n"
+        )
+    };
+    let config = [plugin("opened", "open"), plugin("closed", "closed")].concat()
+        + &[topic("dropped", "opened"), topic("shown", "closed:shadow"), topic("refused", "closed")].concat();
+    let broker = Broker::start_with(dir.path(), &config);
+    for (topic, input, passes) in [
+        ("dropped", "a\nb\n", true),
+        ("dropped", "trap\n", true),
+        ("shown", "a\nb\nc\n", true),
+        ("shown", "trap\n", true),
+        ("refused", "trap\n", false),
+    ] {
+        let sent = broker.run_with(&["produce", topic, "--timeout", "2"], input.as_bytes());
+        assert_eq!(sent.status.success(), passes, "{topic} {input}: {}", said(&sent));
+    }
+    let text = |topic: &str| String::from_utf8(broker.ok(&["consume", topic], b"")).unwrap();
+    assert_eq!(
+        (text("dropped"), text("shown"), text("refused")),
+        ("trap\n".into(), "a\nb\nc\ntrap\n".into(), String::new())
+    );
+    let (_, metrics) = get(&broker.http, "/metrics");
+    let hook = "hook=\"interceptor\"";
+    let verdicts = |plugin: &str, state: &str| {
+        let (plugin, state) = (format!("plugin=\"{plugin}\""), format!("state=\"{state}\""));
+        series(&metrics, "watershed_plugin_verdicts_total", &[hook, &plugin, &state, "verdict=\"drop\""])
+    };
+    assert_eq!((verdicts("opened", "on"), verdicts("opened", "shadow")), (Some(2.0), None), "{metrics}");
+    assert_eq!((verdicts("closed", "on"), verdicts("closed", "shadow")), (None, Some(3.0)), "{metrics}");
+    let failed_open =
+        |plugin: &str| series(&metrics, "watershed_plugin_failed_open_total", &[hook, &format!("plugin=\"{plugin}\"")]);
+    assert_eq!((failed_open("opened"), failed_open("closed")), (Some(1.0), Some(0.0)), "{metrics}");
+    let faults = |plugin: &str| {
+        let labels = [hook, "kind=\"trap\"", &format!("plugin=\"{plugin}\"")];
+        series(&metrics, "watershed_plugin_faults_total", &labels).unwrap()
+    };
+    assert_eq!(faults("opened"), 1.0, "{metrics}");
+    assert!(faults("closed") >= 2.0, "in shadow and where it holds: {metrics}");
+}
+
+#[test]
+fn health_names_topics_whose_plugin_is_not_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "p.luau", OF_STATES);
+    let plugin = "[[plugins]]\nname = \"dropper\"\nfile = \"p.luau\"\n";
+    let broker = Broker::start_with(dir.path(), plugin);
+    for (topic, binding) in [("held", "dropper"), ("watched", "dropper:shadow")] {
+        broker.ok(&["topic", "create", topic, "-p", "1", "-c", &format!("watershed.interceptors={binding}")], b"");
+    }
+    let ready = ("HTTP/1.1 200 OK".to_owned(), "ready\n".to_owned());
+    assert_eq!(get(&broker.http, "/health/ready"), ready);
+    broker.stop();
+    let broker = Broker::start_with(dir.path(), "");
+    let (status, said) = get(&broker.http, "/health/ready");
+    let lines = "ready\ntopic held: the plugin dropper (interceptor) is not loaded, so the hook fails\n";
+    assert_eq!((status, said.as_str()), (ready.0.clone(), lines));
+    let (_, metrics) = get(&broker.http, "/metrics");
+    assert!(metrics.contains("\nwatershed_plugin_bindings_missing 1\n"), "{metrics}");
+    assert!(!broker.run_with(&["produce", "held", "--timeout", "2"], b"x\n").status.success());
+    broker.ok(&["produce", "watched"], b"x\n");
+    broker.ok(&["topic", "alter", "held", "-c", "watershed.interceptors=dropper:off"], b"");
+    assert_eq!(get(&broker.http, "/health/ready"), ready);
 }

@@ -63,7 +63,7 @@ use topic_policy::TopicPolicy;
 
 pub use groups::{GroupPartition, GroupParts, GroupStatus};
 pub use metrics::describe as describe_metrics;
-pub use status::{PartitionStatus, TopicStatus};
+pub use status::{MissingPlugin, PartitionStatus, TopicStatus};
 pub use watershed_coordinator::groups::Assignors;
 
 /// How many auto-creations of one name may fail with "exists already" before it is reported: another connection won.
@@ -442,6 +442,12 @@ impl RunningBroker {
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginStatus> {
         self.broker.plugins.statuses()
+    }
+
+    /// The bindings of topics to plugins that are not loaded.
+    #[must_use]
+    pub fn missing_plugins(&self) -> Vec<MissingPlugin> {
+        status::missing_plugins(&self.broker)
     }
 
     /// Brings the gauges up to date that are read only now and then.

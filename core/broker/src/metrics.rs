@@ -32,6 +32,7 @@ const CLEANED_RECORDS: &str = "watershed_cleaned_records_total";
 const CLEANED_BYTES: &str = "watershed_cleaned_bytes_total";
 const FETCH_SESSIONS: &str = "watershed_fetch_sessions";
 const NOT_CLEANED: &str = "watershed_compacted_topics_not_cleaned";
+const PLUGINS_MISSING: &str = "watershed_plugin_bindings_missing";
 const PLACE_OFFLINE: &str = "watershed_log_directory_offline";
 const PLACE_FULL: &str = "watershed_log_directory_full";
 
@@ -70,6 +71,7 @@ pub fn describe() {
         NOT_CLEANED,
         "Topics with cleanup.policy=compact; log compaction is not built yet, so they only grow"
     );
+    describe_gauge!(PLUGINS_MISSING, "Bindings of topics to plugins that are not loaded, so that their hooks fail");
     describe_gauge!(PLACE_OFFLINE, "1 while a log directory is offline");
     describe_gauge!(PLACE_FULL, "1 while a log directory has no room");
 }
@@ -90,6 +92,7 @@ pub(crate) struct Metrics {
     in_flight_bytes: Gauge,
     fetch_sessions: Gauge,
     not_cleaned: Gauge,
+    plugins_missing: Gauge,
 }
 
 impl Metrics {
@@ -108,6 +111,7 @@ impl Metrics {
             in_flight_bytes: gauge!(IN_FLIGHT_BYTES),
             fetch_sessions: gauge!(FETCH_SESSIONS),
             not_cleaned: gauge!(NOT_CLEANED),
+            plugins_missing: gauge!(PLUGINS_MISSING),
         }
     }
 
@@ -126,6 +130,11 @@ impl Metrics {
         self.in_flight_bytes.set(in_flight_bytes as f64);
         self.fetch_sessions.set(fetch_sessions as f64);
         self.not_cleaned.set(not_cleaned as f64);
+    }
+
+    /// Sets how many bindings of topics have no plugin.
+    pub(crate) fn sample_plugins(&self, missing: usize) {
+        self.plugins_missing.set(missing as f64);
     }
 }
 

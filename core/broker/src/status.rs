@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use watershed_hooks::HookKind;
+use watershed_metadata::Topic;
 use watershed_storage::PlaceHealth;
 
 use crate::Broker;
 use crate::metrics::{sample_ingress, sample_partition, sample_place};
-use crate::topic::topic_config;
+use crate::topic::{bindings, topic_config};
+
+/// How the names of the configs begin that bind plugins.
+const PLUGIN_CONFIGS: &str = "watershed.";
 
 /// A topic.
 #[derive(Clone, Debug)]
@@ -40,9 +45,38 @@ pub struct PartitionStatus {
     pub segments: usize,
 }
 
+/// A topic that is bound to a plugin that is not loaded, so that the hook fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingPlugin {
+    /// The topic.
+    pub topic: String,
+    /// The hook.
+    pub hook: HookKind,
+    /// The plugin's name.
+    pub plugin: String,
+}
+
+/// Bindings to plugins that are not loaded and that are to have effect, of all topics.
+pub(crate) fn missing_plugins(broker: &Broker) -> Vec<MissingPlugin> {
+    let (image, config) = (broker.image(), broker.config());
+    let mut missing = Vec::new();
+    // Plugins are bound by a topic's own configs only, and most topics have none of them.
+    let may_bind = |topic: &&Arc<Topic>| topic.configs().keys().any(|name| name.starts_with(PLUGIN_CONFIGS));
+    for topic in image.topics().filter(may_bind) {
+        let bindings = bindings(&topic_config(topic, &config), &broker.plugins);
+        let of_topic = bindings.iter().flat_map(|bindings| bindings.missing()).filter(|binding| !binding.is_shadow());
+        missing.extend(of_topic.map(|binding| MissingPlugin {
+            topic: topic.name().to_string(),
+            hook: binding.hook(),
+            plugin: binding.name().to_owned(),
+        }));
+    }
+    missing
+}
+
 pub(crate) fn topics(broker: &Broker) -> Vec<TopicStatus> {
     let (image, config) = (broker.image(), broker.config());
-    let one = |topic: &Arc<watershed_metadata::Topic>| {
+    let one = |topic: &Arc<Topic>| {
         let open = (0..topic.partition_count()).filter_map(|index| broker.replicas.open_partition(topic.id(), index));
         TopicStatus {
             name: topic.name().to_string(),
@@ -68,6 +102,7 @@ pub(crate) fn sample(broker: &Broker) {
     let (image, config) = (broker.image(), broker.config());
     let not_cleaned = image.topics().filter(|topic| topic_config(topic, &config).cleanup_policy.compact).count();
     broker.metrics.sample(broker.produce_budget.used_bytes(), broker.sessions.len(), not_cleaned);
+    broker.metrics.sample_plugins(missing_plugins(broker).len());
     for place in places(broker) {
         sample_place(&place.path, place.offline.is_some(), place.full);
     }

@@ -50,7 +50,7 @@ impl TopicEntry {
         ingresses: Vec<i32>,
     ) -> Self {
         let config = topic_config(topic, settings.broker);
-        let bindings = bindings(topic.name(), &config, settings.plugins);
+        let bindings = bindings_of(topic, &config, settings.plugins);
         let routing = Routing::new(is_routed(bindings.as_deref()), ingresses);
         routing.set_backlog_max(config.plugins.partitioner_backlog_bytes);
         Self {
@@ -77,7 +77,7 @@ impl TopicEntry {
         }
         self.config.store(Arc::new(new));
         self.routing.set_backlog_max(config.plugins.partitioner_backlog_bytes);
-        self.bindings.store(bindings(topic.name(), &config, settings.plugins));
+        self.bindings.store(bindings_of(topic, &config, settings.plugins));
     }
 
     /// Whether the broker is to take the topic's records to their partitions.
@@ -172,7 +172,7 @@ fn log_config(topic: &TopicConfig, broker: &BrokerConfig) -> LogConfig {
 }
 
 /// The plugins that a topic's configuration binds. One that is not loaded any more fails by its policy; the topic stays.
-fn bindings(topic: &str, config: &TopicConfig, plugins: &PluginSet) -> Option<Arc<TopicBindings>> {
+pub(crate) fn bindings(config: &TopicConfig, plugins: &PluginSet) -> Option<Arc<TopicBindings>> {
     let bind = |hook: HookKind, wanted: &PluginBinding| {
         let state = match wanted.state {
             configs::BindingState::On => BindingState::On,
@@ -181,11 +181,7 @@ fn bindings(topic: &str, config: &TopicConfig, plugins: &PluginSet) -> Option<Ar
         };
         Some(match plugins.get(hook, &wanted.name) {
             Some(plugin) => Binding::new(Arc::clone(plugin), state),
-            None => {
-                tracing::warn!(%topic, %hook, plugin = wanted.name,
-                    "a topic is bound to a plugin that is not loaded: what it should decide is refused");
-                Binding::missing(hook, &wanted.name, state)
-            }
+            None => Binding::missing(hook, &wanted.name, state),
         })
     };
     let one = |hook: HookKind, wanted: &Option<PluginBinding>| wanted.as_ref().and_then(|wanted| bind(hook, wanted));
@@ -209,4 +205,14 @@ fn bindings(topic: &str, config: &TopicConfig, plugins: &PluginSet) -> Option<Ar
         record_retention: one(HookKind::RecordRetention, &wanted.record_retention),
     };
     (!bindings.is_empty()).then(|| Arc::new(bindings))
+}
+
+/// The same, and a warning of each that is not loaded.
+fn bindings_of(topic: &Topic, config: &TopicConfig, plugins: &PluginSet) -> Option<Arc<TopicBindings>> {
+    let bindings = bindings(config, plugins);
+    for binding in bindings.iter().flat_map(|bindings| bindings.missing()) {
+        tracing::warn!(topic = %topic.name(), hook = %binding.hook(), plugin = binding.name(),
+            "a topic is bound to a plugin that is not loaded: what it should decide is refused");
+    }
+    bindings
 }

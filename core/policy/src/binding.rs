@@ -56,6 +56,15 @@ impl Binding {
         }
     }
 
+    /// The hook that it is bound to.
+    #[must_use]
+    pub fn hook(&self) -> HookKind {
+        match &self.plugin {
+            Bound::Loaded(plugin) => plugin.hook(),
+            Bound::Missing { hook, .. } => *hook,
+        }
+    }
+
     /// The plugin, if it is there.
     #[must_use]
     pub fn plugin(&self) -> Option<&Arc<Plugin>> {
@@ -166,6 +175,14 @@ impl TopicBindings {
     #[must_use]
     pub fn has_admission(&self) -> bool {
         !self.interceptors.is_empty() || self.partitioner().is_some()
+    }
+
+    /// The bindings to plugins that are not there.
+    pub fn missing(&self) -> impl Iterator<Item = &Binding> {
+        let housekeeping = [&self.retention, &self.record_retention];
+        let one =
+            [&self.ordering_key, &self.enforced, &self.routed, &self.fetch_filter].into_iter().chain(housekeeping);
+        self.interceptors.iter().chain(one.flatten()).filter(|binding| binding.plugin().is_none())
     }
 
     /// The partitioner that is asked.
