@@ -57,27 +57,19 @@ fn ask(plugin: &LoadedPlugin) {
 }
 
 fn question(hook: &mut Hook) {
-    let reads = match hook {
-        Hook::Interceptor(plugin) => plugin.reads().clone(),
-        Hook::OrderingKey(plugin) => plugin.reads().clone(),
-        Hook::Partitioner(plugin) => plugin.reads().clone(),
-        Hook::FetchFilter(plugin) => plugin.reads().clone(),
-        Hook::RecordRetention(plugin) => plugin.reads().clone(),
-        Hook::Retention(plugin) => {
-            let segment = SegmentSummary { base_offset: 0, end_offset: 5, bytes: 1, records: 5, first_timestamp: 2, max_timestamp: 3, sealed: true };
-            let log = LogSummary {
-                topic: "t",
-                partition: 0,
-                now: 9,
-                start_offset: 0,
-                high_watermark: 5,
-                segments: vec![segment],
-            };
-            let _ = plugin.delete_before(&log);
-            return;
-        }
-        _ => return,
-    };
+    if let Hook::Retention(plugin) = hook {
+        let segment = SegmentSummary { base_offset: 0, end_offset: 5, bytes: 1, records: 5, first_timestamp: 2, max_timestamp: 3, sealed: true };
+        let log = LogSummary {
+            topic: "t",
+            partition: 0,
+            now: 9,
+            start_offset: 0,
+            high_watermark: 5,
+            segments: vec![segment],
+        };
+        let _ = plugin.delete_before(&log);
+    }
+    let Some(reads) = hook.reads().cloned() else { return };
     let mut records = Records::new(reads.clone());
     for (key, value) in [(Some(&b"k"[..]), Some(&b"{\"a\":1}"[..])), (None, None), (Some(b""), Some(b"v"))] {
         records.push(key, value, 7, [(&b"h"[..], None)].into_iter()).expect("they are short");

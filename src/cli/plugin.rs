@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use watershed_hooks::{Environment, Hook, HookKind, Reads, Settings};
+use watershed_hooks::{Environment, HookKind, Settings};
 
 use super::config::ConfigOptions;
 use super::exit::{CliError, Exit};
@@ -91,21 +91,6 @@ pub async fn run(command: PluginCommand, ui: Ui, mut registry: Registry) -> Resu
 fn environment() -> Environment {
     let log = |level: watershed_hooks::LogLevel, line: &str| eprintln!("plugin says ({level:?}): {line}");
     Environment { log: Arc::new(log), ..Environment::with_random(|| 0) }
-}
-
-/// What a hook on records reads; `None` of another hook.
-fn reads(hook: &Hook) -> Option<Reads> {
-    Some(
-        match hook {
-            Hook::Interceptor(plugin) => plugin.reads(),
-            Hook::OrderingKey(plugin) => plugin.reads(),
-            Hook::Partitioner(plugin) => plugin.reads(),
-            Hook::FetchFilter(plugin) => plugin.reads(),
-            Hook::RecordRetention(plugin) => plugin.reads(),
-            _ => return None,
-        }
-        .clone(),
-    )
 }
 
 fn inspect(plugin: &PluginOnDisk, ui: Ui) -> Result<(), CliError> {

@@ -134,11 +134,13 @@ pub(crate) async fn pass(
     partition.held.check(&batch.header)?;
     let original = batch.header;
     door.admits().map_err(Refused::Later)?;
-    let entry = OwnedEntry::new(broker, partition, client, &bindings, &batch);
+    let question = Question::new(broker, partition, &bindings, &batch);
+    let (client_id, listener, host) = (client.id(), broker.listener_name(client.listener()), client.host());
     let asked = if bindings.is_admission_slow() {
-        broker.on_plugin_pool(move || entry.admit(&bindings)).await
+        let (client_id, listener, host) = (client_id.to_owned(), listener.to_owned(), host.to_owned());
+        broker.on_plugin_pool(move || question.ask(&bindings, &client_id, &listener, &host)).await
     } else {
-        Ok(entry.admit(&bindings))
+        Ok(question.ask(&bindings, client_id, listener, host))
     };
     let outcome = match asked {
         Ok(Ok(admission)) => settle(broker, image, partition, &mut batch, admission).await,
@@ -154,27 +156,18 @@ pub(crate) async fn pass(
     }
 }
 
-/// A batch with everything that the hooks see of it, so that they can be asked on another thread.
-struct OwnedEntry {
+/// A batch with everything that the hooks see of it but the client's names; it can be asked about on another thread.
+struct Question {
     topic: Arc<str>,
     partition: u32,
-    client_id: String,
-    listener: String,
-    host: String,
     header: BatchHeader,
     body: Bytes,
     level: Level,
     spread: Spread,
 }
 
-impl OwnedEntry {
-    fn new(
-        broker: &Broker,
-        partition: &Partition,
-        client: &Client,
-        bindings: &TopicBindings,
-        batch: &ValidatedBatch,
-    ) -> Self {
+impl Question {
+    fn new(broker: &Broker, partition: &Partition, bindings: &TopicBindings, batch: &ValidatedBatch) -> Self {
         let id = partition.tp.topic;
         let count = broker.image().topic_by_id(&id).map_or(1, |topic| topic.partition_count());
         let number = |count: u32| std::num::NonZeroU32::new(count);
@@ -182,9 +175,6 @@ impl OwnedEntry {
         Self {
             topic: Arc::clone(&partition.topic.name),
             partition: partition.tp.partition.unsigned_abs(),
-            client_id: client.id().to_owned(),
-            listener: broker.listener_name(client.listener()).to_owned(),
-            host: client.host().to_owned(),
             header: batch.header,
             body: batch.body.clone(),
             level: level(&partition.topic.config()),
@@ -195,17 +185,11 @@ impl OwnedEntry {
         }
     }
 
-    fn admit(&self, bindings: &TopicBindings) -> Result<Admission, Refusal> {
-        let client = watershed_hooks::Client {
-            principal: crate::ANONYMOUS,
-            client_id: &self.client_id,
-            listener: &self.listener,
-            host: &self.host,
-        };
+    fn ask(&self, bindings: &TopicBindings, client_id: &str, listener: &str, host: &str) -> Result<Admission, Refusal> {
         let entry = Entry {
             topic: &self.topic,
             partition: self.partition,
-            client,
+            client: watershed_hooks::Client { principal: crate::ANONYMOUS, client_id, listener, host },
             header: &self.header,
             body: &self.body,
             level: self.level,

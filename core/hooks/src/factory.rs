@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::{Assignor, FetchFilter, Interceptor, OrderingKey, Partitioner, RecordRetention, Retention, TopicPolicy};
+use crate::{
+    Assignor, FetchFilter, Interceptor, OrderingKey, Partitioner, Reads, RecordRetention, Retention, TopicPolicy,
+};
 
 /// A plugin's own settings: the table `config` of its entry in the configuration file, as JSON.
 pub type Settings = Map<String, Value>;
@@ -183,6 +185,19 @@ impl Hook {
             Self::RecordRetention(_) => HookKind::RecordRetention,
             Self::Assignor(_) => HookKind::Assignor,
             Self::TopicPolicy(_) => HookKind::TopicPolicy,
+        }
+    }
+
+    /// Which columns it reads; `None` where it is not asked about records.
+    #[must_use]
+    pub fn reads(&self) -> Option<&Reads> {
+        match self {
+            Self::Interceptor(plugin) => Some(plugin.reads()),
+            Self::OrderingKey(plugin) => Some(plugin.reads()),
+            Self::Partitioner(plugin) => Some(plugin.reads()),
+            Self::FetchFilter(plugin) => Some(plugin.reads()),
+            Self::RecordRetention(plugin) => Some(plugin.reads()),
+            Self::Retention(_) | Self::Assignor(_) | Self::TopicPolicy(_) => None,
         }
     }
 }

@@ -155,14 +155,8 @@ impl Plugin {
             let reason = format!("it says that it serves {hook} and made an instance for {}", first.kind());
             return Err(PluginError::Broken { plugin: name, reason });
         }
-        let (reads, deterministic) = match &first {
-            Hook::Interceptor(it) => (it.reads().clone(), false),
-            Hook::OrderingKey(it) => (it.reads().clone(), false),
-            Hook::Partitioner(it) => (it.reads().clone(), it.deterministic()),
-            Hook::FetchFilter(it) => (it.reads().clone(), false),
-            Hook::RecordRetention(it) => (it.reads().clone(), false),
-            _ => (Reads::NOTHING, false),
-        };
+        let reads = first.reads().cloned().unwrap_or_default();
+        let deterministic = matches!(&first, Hook::Partitioner(partitioner) if partitioner.deterministic());
         Ok(Self {
             metrics: Metrics::new(&name, hook),
             name,

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use watershed_hooks::{
-    Batch, Client, Column, Environment, Failure, Hook, HookKind, Place, Reads, Records, assign, filter, intercept,
-    order, retain,
+    Batch, Client, Column, Environment, Failure, Hook, HookKind, Place, Records, assign, filter, intercept, order,
+    retain,
 };
 
 use super::file::PluginPath;
-use super::reads;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::ui::Ui;
 use crate::registry::Registry;
@@ -82,7 +81,7 @@ pub(super) fn run(registry: &Registry, args: &Bench, ui: Ui) -> Result<(), CliEr
 /// The time per record: the median of the rounds.
 #[allow(clippy::disallowed_methods, reason = "it measures")]
 fn measure(instance: &mut Hook, size: usize, key: &[u8], value: &[u8]) -> Result<Duration, Failure> {
-    let reads = reads(instance).unwrap_or(Reads::NOTHING);
+    let reads = instance.reads().cloned().unwrap_or_default();
     let mut records = Records::new(reads.clone());
     for _ in 0..size {
         let pushed = records.push(Some(key), Some(value), 0, std::iter::empty());

@@ -196,7 +196,7 @@ impl Case {
     }
 
     fn ask_about_records(&self, hook: &mut Hook) -> Result<Result<Value, Failure>, String> {
-        let reads = super::reads(hook).ok_or_else(|| format!("fixtures cannot ask a {}", hook.kind()))?;
+        let reads = hook.reads().cloned().ok_or_else(|| format!("fixtures cannot ask a {}", hook.kind()))?;
         let records = self.columns(&reads)?;
         let place = Place { topic: &self.topic, partition: self.partition, base_sequence: None };
         let batch = Batch::new(place, self.asker(), &records, &reads);

@@ -11,7 +11,7 @@ use watershed_model::record::OwnedRecord;
 
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::plugin::file::PluginPath;
-use crate::cli::plugin::{environment, fixture, reads};
+use crate::cli::plugin::{environment, fixture};
 use crate::registry::{PluginOnDisk, Registry};
 
 /// The hooks that are asked about records, in the broker's order.
@@ -107,7 +107,7 @@ impl Version {
 }
 
 fn ask(hook: &mut Hook, slice: &Slice<'_>, ordering_keys: &mut Option<Column>) -> Result<Vec<Answer>, Failure> {
-    let reads = reads(hook).ok_or_else(|| Failure::Permanent("it is not asked about records".to_owned()))?;
+    let reads = hook.reads().cloned().ok_or_else(|| Failure::Permanent("it is not asked about records".to_owned()))?;
     let mut records = Records::new(reads.clone());
     let full = |error: watershed_hooks::ColumnFull| Failure::Permanent(error.to_string());
     let mut keys = Column::new();
