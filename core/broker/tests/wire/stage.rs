@@ -155,7 +155,7 @@ impl Stage {
             config,
             limits,
             storages,
-            groups: GroupParts::default(),
+            groups: GroupParts { partitions_max: 100, ..GroupParts::default() },
             plugins: Arc::new(plugins),
             topic_policy,
             clock,
