@@ -58,7 +58,15 @@ fn ask(plugin: &LoadedPlugin) {
 
 fn question(hook: &mut Hook) {
     if let Hook::Retention(plugin) = hook {
-        let segment = SegmentSummary { base_offset: 0, end_offset: 5, bytes: 1, records: 5, first_timestamp: 2, max_timestamp: 3, sealed: true };
+        let segment = SegmentSummary {
+            base_offset: 0,
+            end_offset: 5,
+            bytes: 1,
+            records: 5,
+            first_timestamp: 2,
+            max_timestamp: 3,
+            sealed: true,
+        };
         let log = LogSummary {
             topic: "t",
             partition: 0,
