@@ -425,6 +425,6 @@ fn health_names_topics_whose_plugin_is_not_loaded() {
     assert!(metrics.contains("\nwatershed_plugin_bindings_missing 1\n"), "{metrics}");
     assert!(!broker.run_with(&["produce", "held", "--timeout", "2"], b"x\n").status.success());
     broker.ok(&["produce", "watched"], b"x\n");
-    broker.ok(&["topic", "alter", "held", "-c", "watershed.interceptors=dropper:off"], b"");
+    broker.ok(&["topic", "alter", "held", "--delete-config", "watershed.interceptors"], b"");
     assert_eq!(get(&broker.http, "/health/ready"), ready);
 }

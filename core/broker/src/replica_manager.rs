@@ -18,6 +18,7 @@ use watershed_policy::PluginSet;
 use watershed_protocol::ErrorCode;
 use watershed_storage::{Damage, LogStorage, StorageError};
 
+use crate::budget::Budget;
 use crate::errors::log_code;
 use crate::partition::Partition;
 use crate::routing::{self, Ingress};
@@ -40,6 +41,7 @@ pub(crate) struct ReplicaManager {
     /// Partitions whose ingress logs were found at start.
     found_ingresses: HashMap<TopicId, Vec<i32>>,
     routing: mpsc::UnboundedSender<routing::Event>,
+    recent_entries: Budget,
     topics: RwLock<HashMap<TopicId, Arc<TopicEntry>>>,
     plugins: Arc<PluginSet>,
     /// Topics that grew while the broker ran: their number of partitions before, and when.
@@ -57,7 +59,20 @@ impl ReplicaManager {
         let context = LogContext { clock: Arc::clone(&clock) };
         let (topics, grown) = (RwLock::default(), RwLock::default());
         let (found, found_ingresses) = (HashMap::new(), HashMap::new());
-        Self { node_id, clock, storages, plugins, context, found, found_ingresses, routing, topics, grown }
+        let recent_entries = routing::recent_entries();
+        Self {
+            node_id,
+            clock,
+            storages,
+            plugins,
+            context,
+            found,
+            found_ingresses,
+            routing,
+            recent_entries,
+            topics,
+            grown,
+        }
     }
 
     /// How many partitions a topic had until partitions were added, and how long ago that was.
@@ -239,7 +254,8 @@ impl ReplicaManager {
                 opened.log.skip_to(next, epoch).await?;
             }
         }
-        let ingress = Arc::new(Ingress::new(Arc::clone(entry), partition.tp, opened.log, epoch));
+        let recent = self.recent_entries.clone();
+        let ingress = Arc::new(Ingress::new(Arc::clone(entry), partition.tp, opened.log, epoch, recent));
         let _ = self.routing.send(routing::Event::Opened(Arc::clone(&ingress)));
         Ok(ingress)
     }

@@ -1,6 +1,6 @@
 //! The engine, which all plugins share, and its watchdog.
 //!
-//! What it refuses to run cannot be turned on by a plugin: threads, 64-bit and several memories, asynchronous calls. What it
+//! What it refuses to run cannot be turned on by a plugin: threads, 64-bit memories, asynchronous calls. What it
 //! runs is the same on every machine: NaNs are canonical and relaxed SIMD is not relaxed.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use watershed_plugin_host::Watchdog;
 use crate::state::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
 
 /// How many instances of plugins there may be at a time: one for each thread and binding, and those that are being checked.
-/// Each takes 4 GiB of address space, and of memory what it uses.
+/// Each of its memories (most have one) takes 4 GiB of address space, and of memory what it uses.
 const INSTANCES_MAX: u32 = 1024;
 
 /// The stack of a guest, in bytes. The thread that calls it must have more than that left.
@@ -64,7 +64,7 @@ fn config() -> Config {
         .wasm_component_model(true)
         .concurrency_support(false)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        .wasm_multi_memory(true)
         .wasm_relaxed_simd(true)
         .relaxed_simd_deterministic(true)
         .cranelift_nan_canonicalization(true)

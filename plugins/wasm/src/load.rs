@@ -74,7 +74,7 @@ pub(crate) fn compile(engine: &Engine, cache: Option<&Cache>, binary: &[u8]) -> 
             return Ok(component);
         }
     }
-    // The engine panics on some components that it cannot adapt (several memories); a file may not end the process.
+    // An engine that panics on a component (once it did where it had to adapt several memories) may not end the process.
     let compiled = std::panic::catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, binary)));
     let compiled = compiled.map_err(|_| "it is a component that the engine cannot compile".to_owned())?;
     let component = compiled.map_err(|error| format!("it is not a component that this broker can run: {error:#}"))?;

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use watershed_log::ingress::{Entry, EntryError};
 use watershed_log::{Origin, ValidatedBatch, routed};
-use watershed_model::record::{
-    BatchBuilder, BatchHeader, Compression, HEADER_BYTES, Level, Record, RecordError, TimestampType,
-};
+use watershed_model::record::{BatchBuilder, Compression, Level, Record, RecordError, TimestampType};
 use watershed_model::{Offset, Timestamp};
 
 /// The largest batch that records of several entries are put into, in bytes before compression.
@@ -46,6 +44,8 @@ pub(super) struct Drafts {
     partition: i32,
     level: Level,
     batch_bytes_max: usize,
+    /// How many bytes a new batch is given room for.
+    batch_bytes_expected: usize,
     of: BTreeMap<i32, Vec<Part>>,
     bytes: usize,
 }
@@ -57,9 +57,11 @@ enum Part {
 }
 
 impl Drafts {
-    pub(super) fn new(partition: i32, level: Level, max_message_bytes: u32) -> Self {
+    /// None yet, of records that came in through `partition`; about `batch_bytes_expected` of them for each target.
+    pub(super) fn new(partition: i32, level: Level, max_message_bytes: u32, batch_bytes_expected: usize) -> Self {
         let batch_bytes_max = BATCH_BYTES_MAX.min(max_message_bytes as usize);
-        Self { partition, level, batch_bytes_max, of: BTreeMap::new(), bytes: 0 }
+        let batch_bytes_expected = batch_bytes_expected.min(batch_bytes_max);
+        Self { partition, level, batch_bytes_max, batch_bytes_expected, of: BTreeMap::new(), bytes: 0 }
     }
 
     /// How many bytes of records are held, before compression.
@@ -84,7 +86,8 @@ impl Drafts {
             |draft: &Draft| draft.kind == kind && draft.builder.uncompressed_len() + size <= self.batch_bytes_max;
         if !matches!(drafts.last(), Some(Part::Draft(draft)) if fits(draft)) {
             let time = if stamped { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
-            let builder = BatchBuilder::new().compression(codec, self.level).timestamp_type(time);
+            let builder = BatchBuilder::with_capacity(self.batch_bytes_expected);
+            let builder = builder.compression(codec, self.level).timestamp_type(time);
             drafts.push(Part::Draft(Box::new(Draft { kind, builder, first: offset, last: offset })));
         }
         let Some(Part::Draft(draft)) = drafts.last_mut() else { unreachable!("one was just made sure of") };
@@ -145,11 +148,10 @@ impl Draft {
         let Self { kind, builder, first, last } = self;
         let uncompressed_bytes = builder.uncompressed_len() as u64;
         let sequence = routed::sequence(partition, last, builder.len());
-        let bytes = builder.producer(sequence).build()?;
-        let header = BatchHeader::parse(&bytes).map_err(RecordError::from)?;
+        let (header, body) = builder.producer(sequence).build_parts()?;
         let batch = ValidatedBatch {
             header,
-            body: bytes.slice(HEADER_BYTES..),
+            body,
             log_append_time: kind.append_time,
             origin: Origin::Router,
             uncompressed_bytes,
@@ -162,7 +164,7 @@ impl Draft {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use watershed_log::ingress::{unwrap, wrap};
-    use watershed_model::record::{NewRecord, Records, batches};
+    use watershed_model::record::{BatchHeader, HEADER_BYTES, NewRecord, Records, batches};
     use watershed_model::{LeaderEpoch, ProducerId};
 
     use super::*;
@@ -207,7 +209,7 @@ mod tests {
         stored.extend_from_slice(&wrapped.body);
         let stored = batches(stored.into()).next().unwrap().unwrap();
         assert!(stored.crc_is_valid());
-        (unwrap(&stored).unwrap(), plan)
+        (unwrap(&stored.header, &stored.body()).unwrap(), plan)
     }
 
     #[test]
@@ -216,7 +218,7 @@ mod tests {
             let mut random = seed;
             let targets = 1 + splitmix(&mut random) % 300;
             let limit = [1, 3000, 100_000, u32::MAX][(seed % 4) as usize];
-            let mut drafts = Drafts::new(5, None, limit);
+            let mut drafts = Drafts::new(5, None, limit, 1000);
             let (mut base, mut expect) = (0, BTreeMap::<i32, Vec<(i64, Timestamp, bool)>>::new());
             for _ in 0..20 {
                 let (entry, plan) = entry(&mut random, base, targets);

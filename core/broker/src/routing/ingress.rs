@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use watershed_log::{
     Appended, CleanupPolicy, CompressionPolicy, LogConfig, LogError, UnifiedLog, ValidatedBatch, ingress,
 };
 use watershed_model::{LeaderEpoch, Offset, TopicIdPartition};
 
+use super::recent::{Recent, Step};
+use crate::budget::Budget;
 use crate::topic::TopicEntry;
 
 /// The size at which a segment of an ingress log is closed, in bytes. What was copied goes by whole segments.
@@ -25,6 +28,8 @@ pub(crate) struct Ingress {
     pub(crate) partition: TopicIdPartition,
     pub(crate) log: Arc<UnifiedLog>,
     epoch: LeaderEpoch,
+    /// Locked while an entry is appended, so that entries are here in the log's order.
+    recent: Mutex<Recent>,
     /// Entries below were there when it was opened; they do not count towards the backlog.
     opened_at: Offset,
     appended_bytes: AtomicU64,
@@ -39,6 +44,7 @@ impl Ingress {
         partition: TopicIdPartition,
         log: Arc<UnifiedLog>,
         epoch: LeaderEpoch,
+        recent: Budget,
     ) -> Self {
         let (opened_at, start) = (log.end(), log.start());
         Self {
@@ -46,6 +52,7 @@ impl Ingress {
             partition,
             log,
             epoch,
+            recent: Mutex::new(Recent::new(recent)),
             opened_at,
             appended_bytes: AtomicU64::new(0),
             copied_bytes: AtomicU64::new(0),
@@ -86,13 +93,25 @@ impl Ingress {
     /// As [`UnifiedLog::append_as_leader`].
     pub(crate) fn append(&self, batch: &ValidatedBatch, plan: &[u32]) -> Result<Appended, LogError> {
         let entry = ingress::wrap(batch, plan)?;
-        let bytes = u64::from(entry.header.total_bytes);
+        let (mut header, body) = (entry.header, entry.body.clone());
+        let mut recent = self.recent.lock();
         let mut appended = self.log.append_as_leader(entry, self.epoch)?;
         if !appended.duplicate {
-            self.appended_bytes.fetch_add(bytes, Ordering::AcqRel);
+            header.base_offset = appended.base_offset;
+            // What cannot be read here cannot be read from the log either, and the router says so.
+            if let Ok(entry) = ingress::unwrap(&header, &body) {
+                recent.push(entry, header.next_offset(), header.total_bytes);
+            }
+            self.appended_bytes.fetch_add(header.total_bytes.into(), Ordering::AcqRel);
             appended.log_append_time = batch.log_append_time;
         }
         Ok(appended)
+    }
+
+    /// Takes entries from `from` on that are promised, as far as they are in memory; see [`Recent::take`].
+    pub(super) fn take_recent(&self, from: Offset, bytes_max: u64) -> Vec<Step> {
+        let below = self.log.high_watermark();
+        self.recent.lock().take(from, below, bytes_max)
     }
 
     /// Takes note that everything below `offset` is durable where it belongs; `bytes` are those of the entries that this is news of.

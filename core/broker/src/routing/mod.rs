@@ -14,6 +14,7 @@ mod door;
 mod drafts;
 mod ingress;
 mod phase;
+mod recent;
 mod router;
 mod targets;
 
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use door::Door;
 pub(crate) use ingress::Ingress;
 pub(crate) use phase::Routing;
+pub(crate) use recent::budget as recent_entries;
 
 use crate::Broker;
 use crate::topic::TopicEntry;

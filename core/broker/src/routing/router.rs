@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use watershed_log::ingress::{Entry, EntryError, unwrap};
+use watershed_log::ingress::{EntryError, unwrap};
 use watershed_log::{Bound, LogError, Mark, Origin};
 use watershed_model::Offset;
 use watershed_model::limits::DECOMPRESSED_BATCH_BYTES_MAX;
@@ -21,6 +21,7 @@ use watershed_storage::{FlushMode, StorageError};
 
 use super::Ingress;
 use super::drafts::{Copy, Drafts};
+use super::recent::Step;
 use super::targets::{PAUSE_MAX, PAUSE_MIN, Promise, Round, Target, promised};
 use crate::Broker;
 use crate::admission::level;
@@ -28,11 +29,18 @@ use crate::admission::level;
 /// How much of an ingress log is read at once, in bytes.
 const READ_BYTES: u32 = 1024 * 1024;
 
+/// How many bytes of entries that are in memory are copied at once.
+const ROUND_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
 /// How many bytes of records are held before they are appended: what a batch decompresses to is its producer's choice.
 const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How many rounds may wait for their targets' promises. While they do, entries gather for the next.
 const ROUNDS_MAX: usize = 2;
+
+/// Entries are copied so often, unless many wait. All routers of a broker copy at the same moments, so that one sync of a target
+/// is for what many of them appended. Nobody waits for it: the entries are acknowledged.
+const GATHER: Duration = Duration::from_millis(3);
 
 /// What was copied is let go after so many bytes, or so long.
 const TRIM_BYTES: u64 = 16 * 1024 * 1024;
@@ -57,6 +65,8 @@ struct Router {
     broker: Arc<Broker>,
     ingress: Arc<Ingress>,
     targets: BTreeMap<i32, Target>,
+    /// When the entries behind `front` are copied; `None` where there are none, or it was not asked yet.
+    due: Option<Instant>,
     /// Entries below were appended to all targets that are not behind.
     front: Offset,
     rounds: VecDeque<Round>,
@@ -77,6 +87,7 @@ pub(super) async fn run(broker: Arc<Broker>, ingress: Arc<Ingress>, stop: Cancel
         broker,
         ingress,
         targets: BTreeMap::new(),
+        due: None,
         rounds: VecDeque::new(),
         unsettled: VecDeque::new(),
         trimmed_at: Instant::now(),
@@ -117,36 +128,52 @@ impl Router {
         if self.untrimmed_bytes >= TRIM_BYTES {
             return self.trim().await;
         }
-        if self.front < self.ingress.log.high_watermark() {
+        let waits = self.front < self.ingress.log.high_watermark();
+        if waits && self.due.is_none() {
+            self.due = Some(self.next_moment());
+        }
+        if waits && self.due.is_some_and(|due| due <= Instant::now()) {
             if let Some(room) = self.ingress.topic.storage.room() {
                 room.await.map_err(LogError::from)?;
             }
-            let (from, bound) = (self.front, Bound::HighWatermark);
-            let bytes = self.ingress.log.load(from, bound, READ_BYTES).await?;
-            return self.route(from, bytes).await;
+            let mut found = self.ingress.take_recent(self.front, ROUND_BYTES_MAX);
+            if found.is_empty() {
+                found = steps(self.ingress.log.load(self.front, Bound::HighWatermark, READ_BYTES).await?)?;
+            }
+            // Where many wait, what is left does not wait for the next moment.
+            let bytes = found.iter().map(|step| u64::from(step.bytes)).sum::<u64>();
+            self.due = (bytes >= u64::from(READ_BYTES) / 2).then(Instant::now);
+            return self.route(found).await;
         }
         let retry = self.targets.iter().filter_map(|(n, target)| Some((target.behind?.retry, *n))).min();
         let trim = self.is_trimmable().then(|| self.trimmed_at + TRIM_INTERVAL);
         let news = self.ingress.log.marks().passed(Mark::HighWatermark, self.front);
         tokio::select! {
             () = promised(&mut self.rounds) => self.publish(),
+            () = at(self.due), if waits => {}
             () = at(retry.map(|(when, _)| when)) => self.catch_up(retry.map_or(0, |(_, n)| n)).await?,
             () = at(trim) => self.trim().await?,
-            passed = news => { passed.map_err(LogError::from)?; }
+            passed = news, if !waits => { passed.map_err(LogError::from)?; }
         }
         Ok(())
     }
 
-    /// Copies the entries in `bytes`, which were read from `from` on, to their targets.
-    async fn route(&mut self, from: Offset, bytes: Bytes) -> Result<(), RouteError> {
-        let steps = steps(bytes)?;
+    /// When the routers of this broker copy next.
+    fn next_moment(&self) -> Instant {
+        let interval = GATHER.as_millis() as u64;
+        let left = interval - self.broker.elapsed_ms() % interval;
+        Instant::now() + Duration::from_millis(left)
+    }
+
+    /// Copies the entries behind `front` to their targets.
+    async fn route(&mut self, steps: Vec<Step>) -> Result<(), RouteError> {
         // A retried target may be due although there is always something new.
         let now = Instant::now();
         let due = self.targets.iter().find(|(_, target)| target.behind.is_some_and(|behind| behind.retry <= now));
         if let Some(number) = due.map(|(number, _)| *number) {
             self.catch_up(number).await?;
         }
-        self.prepare(from, &steps).await;
+        self.prepare(self.front, &steps).await;
         let mut promises = Vec::new();
         self.copy(&steps, None, &mut promises)?;
         for step in &steps {
@@ -200,7 +227,11 @@ impl Router {
     /// Appends the records of entries to the targets that are not behind, or to `only` one that is.
     fn copy(&mut self, steps: &[Step], only: Option<i32>, promises: &mut Vec<Promise>) -> Result<(), RouteError> {
         let config = self.ingress.topic.config();
-        let mut drafts = Drafts::new(self.ingress.partition.partition, level(&config), config.max_message_bytes);
+        let bytes: usize = steps.iter().map(|step| step.bytes as usize).sum();
+        // Some more than the mean: most batches then never move.
+        let expected = bytes / self.targets.len().max(1) * 5 / 4;
+        let partition = self.ingress.partition.partition;
+        let mut drafts = Drafts::new(partition, level(&config), config.max_message_bytes, expected);
         for entry in steps.iter().filter_map(|step| step.entry.as_ref()) {
             let wanted = |router: &Self, number: i32, offset: Offset| {
                 router.targets.get(&number).is_some_and(|target| {
@@ -402,21 +433,12 @@ fn forgets() -> bool {
     cfg!(debug_assertions) && std::env::var_os("WATERSHED_TEST_ROUTERS_FORGET").is_some()
 }
 
-/// A batch of an ingress log.
-struct Step {
-    /// The offset behind it.
-    end: Offset,
-    bytes: u32,
-    /// `None` where it only takes offsets.
-    entry: Option<Entry>,
-}
-
 /// The batches in a run of bytes.
 fn steps(bytes: Bytes) -> Result<Vec<Step>, RouteError> {
     let each = batches(bytes).map(|batch| {
         let batch = batch?;
         let (end, bytes) = (batch.header.next_offset(), batch.header.total_bytes);
-        let entry = if batch.header.record_count == 0 { None } else { Some(unwrap(&batch)?) };
+        let entry = if batch.header.record_count == 0 { None } else { Some(unwrap(&batch.header, &batch.body())?) };
         Ok(Step { end, bytes, entry })
     });
     each.collect()

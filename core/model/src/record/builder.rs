@@ -40,6 +40,12 @@ impl BatchBuilder {
     /// An empty, uncompressed batch at offset 0, with the producer's timestamps, that belongs to no producer id.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_capacity(0)
+    }
+
+    /// The same, with room for so many bytes of records.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
         let header = BatchHeader {
             base_offset: Offset::ZERO,
             total_bytes: HEADER_BYTES as u32,
@@ -54,7 +60,7 @@ impl BatchBuilder {
             base_sequence: -1,
             record_count: 0,
         };
-        Self { header, level: None, body: Vec::new() }
+        Self { header, level: None, body: Vec::with_capacity(bytes) }
     }
 
     /// Compresses with `codec`; `level` is the codec's default where `None`.
@@ -150,15 +156,32 @@ impl BatchBuilder {
     /// The finished batch.
     ///
     /// # Errors
-    /// [`RecordError::Codec`] when the codec refuses its level, [`RecordError::BatchLength`] when the batch is beyond 2 GiB.
-    pub fn build(mut self) -> Result<Bytes, RecordError> {
-        let mut out = vec![0; HEADER_BYTES];
-        let codec = self.header.compression().expect("only a defined codec can be set");
-        compress(codec, self.level, &self.body, &mut out)?;
-        let too_long = RecordError::BatchLength { claimed: u32::MAX, remain: out.len() };
-        self.header.total_bytes = i32::try_from(out.len()).map_err(|_| too_long)?.unsigned_abs();
-        self.header.crc = self.header.compute_crc(&out[HEADER_BYTES..]);
-        out[..HEADER_BYTES].copy_from_slice(&self.header.to_bytes());
+    /// As [`BatchBuilder::build_parts`].
+    pub fn build(self) -> Result<Bytes, RecordError> {
+        let (header, body) = self.build_parts()?;
+        let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
+        out.extend_from_slice(&header.to_bytes());
+        out.extend_from_slice(&body);
         Ok(out.into())
+    }
+
+    /// The finished batch as its header and what follows it; records that are not compressed are not copied.
+    ///
+    /// # Errors
+    /// [`RecordError::Codec`] when the codec refuses its level, [`RecordError::BatchLength`] when the batch is beyond 2 GiB.
+    pub fn build_parts(mut self) -> Result<(BatchHeader, Bytes), RecordError> {
+        let codec = self.header.compression().expect("only a defined codec can be set");
+        let body = if codec == Compression::None {
+            self.body
+        } else {
+            let mut compressed = Vec::new();
+            compress(codec, self.level, &self.body, &mut compressed)?;
+            compressed
+        };
+        let bytes = HEADER_BYTES + body.len();
+        let too_long = RecordError::BatchLength { claimed: u32::MAX, remain: bytes };
+        self.header.total_bytes = i32::try_from(bytes).map_err(|_| too_long)?.unsigned_abs();
+        self.header.crc = self.header.compute_crc(&body);
+        Ok((self.header, body.into()))
     }
 }

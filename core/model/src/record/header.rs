@@ -177,6 +177,19 @@ impl BatchHeader {
         self.crc ^ super::crc::shift(covered(self) ^ covered(new), body_bytes)
     }
 
+    /// The CRC-32C of the `body_bytes` behind this header, whose CRC is right, without another pass over them.
+    #[must_use]
+    pub fn body_crc(&self, body_bytes: usize) -> u32 {
+        let covered = crc32c::crc32c(&self.to_bytes()[ATTRIBUTES_AT..]);
+        self.crc ^ super::crc::shift(covered, body_bytes)
+    }
+
+    /// The CRC of this header and a body of three parts, of which the second is given by its CRC and its length in bytes.
+    #[must_use]
+    pub fn compute_crc_around(&self, before: &[u8], (crc, bytes): (u32, usize), behind: &[u8]) -> u32 {
+        crc32c::crc32c_append(super::crc::shift(self.compute_crc(before), bytes) ^ crc, behind)
+    }
+
     /// The last record's offset.
     #[must_use]
     pub fn last_offset(&self) -> Offset {

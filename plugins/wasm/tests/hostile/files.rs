@@ -105,13 +105,51 @@ fn a_component_that_is_no_plugin_is_refused() {
             with(&|g| g.fields = "(memory i64 1)".to_owned()),
             "not a component that this broker can run",
         ),
-        ("a second memory", with(&|g| g.fields = "(memory 1)".to_owned()), "not a component that this broker can run"),
+        (
+            "two memories that are too large together",
+            with(&|g| g.fields = "(memory 16)".to_owned()),
+            "its start failed: it wanted 1114112 bytes of memory, and may have 1048576: raise `limits.memory`",
+        ),
+        ("many memories", with(&|g| g.fields = "(memory 1)".repeat(10)), "memor"),
         ("a huge table", with(&|g| g.fields = "(table 100000 funcref)".to_owned()), "table"),
         ("many tables", with(&|g| g.fields = "(table 1 funcref)".repeat(100)), "table"),
     ];
     for (name, guest, want) in cases {
         check(name, &load(&guest).unwrap_err().to_string(), want);
     }
+}
+
+/// Two components in one, each with its own memory: what one says to the other is copied by the engine.
+const COMPOSED: &str = r#"
+    (component $inner
+      (core module $m
+        (memory (export "memory") 1)
+        (func (export "length") (param i32 i32) (result i32) (local.get 1))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+      (core instance $i (instantiate $m))
+      (func (export "length") (param "text" string) (result u32)
+        (canon lift (core func $i "length") (memory $i "memory") (realloc (func $i "realloc")))))
+    (component $outer
+      (import "length" (func $length (param "text" string) (result u32)))
+      (core module $libc (memory (export "memory") 1))
+      (core instance $libc (instantiate $libc))
+      (core func $lowered (canon lower (func $length) (memory $libc "memory")))
+      (core module $m
+        (import "inner" "length" (func $length (param i32 i32) (result i32)))
+        (func $start (if (i32.ne (call $length (i32.const 8) (i32.const 3)) (i32.const 3)) (then unreachable)))
+        (start $start))
+      (core instance (instantiate $m (with "inner" (instance (export "length" (func $lowered)))))))
+    (instance $inner' (instantiate $inner))
+    (instance (instantiate $outer (with "length" (func $inner' "length"))))"#;
+
+#[test]
+fn a_component_of_components_runs() {
+    let composed = |imports| Guest { imports, ..guest() };
+    let plugin = load(&composed(COMPOSED)).unwrap_or_else(|error| panic!("{error}"));
+    assert!(create(&plugin).is_ok());
+    let large = COMPOSED.replacen("(memory (export \"memory\") 1)", "(memory (export \"memory\") 16)", 1);
+    let error = load(&composed(large.leak())).unwrap_err().to_string();
+    check("a composed component that takes memory", &error, "it wanted");
 }
 
 #[test]
