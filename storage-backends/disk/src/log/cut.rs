@@ -76,6 +76,10 @@ impl Log {
             (n, entry, is_new, before)
         };
         let (mut at, index) = self.facts_at(&entry.segment, &entry.facts, before, to)?;
+        // An empty segment is not listed, and the file of a rewritten one counts only where it is: the log goes on in another.
+        let is_replaced = at.bytes == 0 && at.rewrites > 0;
+        let entry = if is_replaced { new_entry(&self.dir, at.base, at.last_epoch, at.modified) } else { entry };
+        at.rewrites = entry.facts.rewrites;
         let snapshot = {
             let st = self.state.lock();
             // A cut inside the frame that holds the start leaves nothing, and the start where it is.
@@ -92,7 +96,10 @@ impl Log {
             if is_new {
                 st.segments.push_front(entry.clone());
             }
-            let removed = st.segments.split_off(n + 1);
+            let removed = st.segments.split_off(if is_replaced { n } else { n + 1 });
+            if is_replaced {
+                st.segments.push_back(entry.clone());
+            }
             let active = st.active_mut();
             active.facts = at;
             active.dirty = false;
