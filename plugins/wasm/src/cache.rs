@@ -104,11 +104,13 @@ impl Cache {
         if !is_ours {
             return None;
         }
-        let mut contents = Vec::with_capacity(usize::try_from(bytes_max).ok()?);
-        File::from(file).take(FILE_BYTES_MAX).read_to_end(&mut contents).ok()?;
-        let rest = contents.strip_prefix(MAGIC)?;
-        let (digest, code) = rest.split_at_checked(DIGEST_BYTES)?;
-        (digest == seal(key, code)).then(|| code.to_vec())
+        let (mut file, mut head) = (File::from(file), [0; MAGIC.len() + DIGEST_BYTES]);
+        file.read_exact(&mut head).ok()?;
+        let digest = head.strip_prefix(MAGIC)?;
+        // Tens of MB: they go where they stay, without a copy.
+        let mut code = Vec::with_capacity(usize::try_from(bytes_max).ok()?);
+        file.take(FILE_BYTES_MAX).read_to_end(&mut code).ok()?;
+        (digest == seal(key, &code)).then_some(code)
     }
 
     /// Keeps the compiled code of a key. Readers see all of it or nothing.
