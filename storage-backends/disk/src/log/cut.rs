@@ -4,9 +4,10 @@
 //! the cut was promised. Then memory, then the files, the highest first.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
-use watershed_model::{LeaderEpoch, Offset};
+use watershed_model::{LeaderEpoch, Offset, Timestamp};
 use watershed_storage::{Blob, StorageError};
 
 use super::checkpoint::Snapshot;
@@ -18,6 +19,20 @@ use crate::state::Facts;
 impl State {
     fn out_of_range(&self, offset: Offset) -> StorageError {
         StorageError::OutOfRange { offset, start: self.ends.start, end: self.ends.end }
+    }
+
+    /// The segment in which a cut at `to` lies, which will be the last: how many are below it, itself, whether it is new (rewrites may
+    /// have left nothing below the cut), and what it would be without a frame.
+    fn segment_of_cut(&self, dir: &Path, to: Offset, now: Timestamp) -> (usize, Entry, bool, Facts) {
+        let below = self.segments.partition_point(|e| e.facts.base <= to);
+        let n = below.saturating_sub(1);
+        let is_new = below == 0;
+        let entry = if is_new { new_entry(dir, to, LeaderEpoch::NONE, now) } else { self.segments[n].clone() };
+        let before = n.checked_sub(1).map(|before| &self.segments[before].facts);
+        let epoch = before.map_or(LeaderEpoch::NONE, |before| before.last_epoch);
+        let mut empty = Facts::empty(entry.facts.base, epoch, entry.facts.modified);
+        empty.rewrites = entry.facts.rewrites;
+        (n, entry, is_new, empty)
     }
 
     /// Takes note that the log ends at `end` now and everything above is no more. Returns what waited for it.
@@ -61,19 +76,7 @@ impl Log {
             if to < st.ends.start {
                 return Err(st.out_of_range(to));
             }
-            let below = st.segments.partition_point(|e| e.facts.base <= to);
-            let n = below.saturating_sub(1);
-            // Rewrites may have left nothing below: then the log goes on in a new segment.
-            let now = self.shared.clock().now();
-            let is_new = below == 0;
-            let entry = if is_new { new_entry(&self.dir, to, LeaderEpoch::NONE, now) } else { st.segments[n].clone() };
-            let epoch = match n.checked_sub(1) {
-                Some(before) => st.segments[before].facts.last_epoch,
-                None => LeaderEpoch::NONE,
-            };
-            let mut before = Facts::empty(entry.facts.base, epoch, entry.facts.modified);
-            before.rewrites = entry.facts.rewrites;
-            (n, entry, is_new, before)
+            st.segment_of_cut(&self.dir, to, self.shared.clock().now())
         };
         let (mut at, index) = self.facts_at(&entry.segment, &entry.facts, before, to)?;
         // An empty segment is not listed, and the file of a rewritten one counts only where it is: the log goes on in another.
