@@ -83,17 +83,18 @@ impl Log {
         let is_replaced = at.bytes == 0 && at.rewrites > 0;
         let entry = if is_replaced { new_entry(&self.dir, at.base, at.last_epoch, at.modified) } else { entry };
         at.rewrites = entry.facts.rewrites;
-        let snapshot = {
+        let (snapshot, end) = {
             let st = self.state.lock();
-            // A cut inside the frame that holds the start leaves nothing, and the start where it is.
-            at.end = at.end.max(st.ends.start);
+            // A cut inside the frame that holds the start leaves nothing of the log, and the start where it is.
+            let end = at.end.max(st.ends.start);
             let mut segments: Vec<Facts> = st.segments.range(..n).map(|e| e.facts).collect();
             if at.bytes > 0 {
                 segments.push(at);
             }
-            Snapshot { start: st.ends.start, recovery_point: at.end, segments, gone: Vec::new(), cuts: st.cuts + 1 }
+            let (start, cuts) = (st.ends.start, st.cuts + 1);
+            (Snapshot { start, recovery_point: end, segments, gone: Vec::new(), cuts }, end)
         };
-        self.write_cut(&mut book, snapshot, at.end, &[])?;
+        self.write_cut(&mut book, snapshot, end, &[])?;
         let (removed, failed, known) = {
             let mut st = self.state.lock();
             if is_new {
@@ -110,7 +111,7 @@ impl Log {
             *active.segment.index.lock() = None;
             active.segment.unchecked.cut(at.bytes);
             st.active_index = index;
-            let failed = st.end_at(at.end, at);
+            let failed = st.end_at(end, at);
             st.publish();
             (removed, failed, st.known())
         };
