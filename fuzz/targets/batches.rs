@@ -102,7 +102,7 @@ fn check_accepted(before: Bytes, after: &ValidatedBatch, config: &LogConfig, ori
         // The topic's codec may be one that the request's version could not have sent.
         let origin = match origin {
             Origin::Client { .. } => Origin::Client { produce_version: PRODUCE_VERSION_MAX },
-            Origin::Coordinator => origin,
+            Origin::Coordinator | Origin::Router => origin,
         };
         let again = validate(bytes.clone(), config, origin, NOW).expect("what was accepted is accepted again");
         assert_eq!(stored(&again), bytes, "a batch that needs no change was changed");
