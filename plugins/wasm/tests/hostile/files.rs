@@ -128,12 +128,12 @@ const COMPOSED: &str = r#"
         (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
       (core instance $i (instantiate $m))
       (func (export "length") (param "text" string) (result u32)
-        (canon lift (core func $i "length") (memory $i "memory") (realloc (func $i "realloc")))))
+        (canon lift (core func $i "length") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
     (component $outer
       (import "length" (func $length (param "text" string) (result u32)))
       (core module $libc (memory (export "memory") 1))
       (core instance $libc (instantiate $libc))
-      (core func $lowered (canon lower (func $length) (memory $libc "memory")))
+      (core func $lowered (canon lower (func $length) (memory (core memory $libc "memory"))))
       (core module $m
         (import "inner" "length" (func $length (param i32 i32) (result i32)))
         (func $start (if (i32.ne (call $length (i32.const 8) (i32.const 3)) (i32.const 3)) (then unreachable)))
