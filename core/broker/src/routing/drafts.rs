@@ -44,7 +44,7 @@ pub(super) struct Drafts {
     partition: i32,
     level: Level,
     batch_bytes_max: usize,
-    /// How many bytes a new batch is given room for.
+    /// How many bytes the first batch of each target is given room for.
     batch_bytes_expected: usize,
     of: BTreeMap<i32, Vec<Part>>,
     bytes: usize,
@@ -86,7 +86,9 @@ impl Drafts {
             |draft: &Draft| draft.kind == kind && draft.builder.uncompressed_len() + size <= self.batch_bytes_max;
         if !matches!(drafts.last(), Some(Part::Draft(draft)) if fits(draft)) {
             let time = if stamped { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
-            let builder = BatchBuilder::with_capacity(self.batch_bytes_expected);
+            // Only a target's first: how many there are is up to the producers, who choose their codecs.
+            let room = if drafts.is_empty() { self.batch_bytes_expected } else { 0 };
+            let builder = BatchBuilder::with_capacity(room);
             let builder = builder.compression(codec, self.level).timestamp_type(time);
             drafts.push(Part::Draft(Box::new(Draft { kind, builder, first: offset, last: offset })));
         }

@@ -93,16 +93,17 @@ impl Ingress {
     /// As [`UnifiedLog::append_as_leader`].
     pub(crate) fn append(&self, batch: &ValidatedBatch, plan: &[u32]) -> Result<Appended, LogError> {
         let entry = ingress::wrap(batch, plan)?;
-        let (mut header, body) = (entry.header, entry.body.clone());
+        let (next, bytes) = (i64::from(entry.header.last_offset_delta) + 1, entry.header.total_bytes);
+        // What cannot be read here cannot be read from the log either, and the router says so.
+        let kept = ingress::unwrap(&entry.header, &entry.body).ok();
         let mut recent = self.recent.lock();
         let mut appended = self.log.append_as_leader(entry, self.epoch)?;
         if !appended.duplicate {
-            header.base_offset = appended.base_offset;
-            // What cannot be read here cannot be read from the log either, and the router says so.
-            if let Ok(entry) = ingress::unwrap(&header, &body) {
-                recent.push(entry, header.next_offset(), header.total_bytes);
+            if let Some(kept) = kept {
+                let base = appended.base_offset;
+                recent.push(ingress::Entry { base, ..kept }, base.plus(next), bytes);
             }
-            self.appended_bytes.fetch_add(header.total_bytes.into(), Ordering::AcqRel);
+            self.appended_bytes.fetch_add(bytes.into(), Ordering::AcqRel);
             appended.log_append_time = batch.log_append_time;
         }
         Ok(appended)
@@ -112,6 +113,11 @@ impl Ingress {
     pub(super) fn take_recent(&self, from: Offset, bytes_max: u64) -> Vec<Step> {
         let below = self.log.high_watermark();
         self.recent.lock().take(from, below, bytes_max)
+    }
+
+    /// Forgets what is in memory below `from`: it was read from the log.
+    pub(super) fn forget_recent(&self, from: Offset) {
+        self.recent.lock().forget_below(from);
     }
 
     /// Takes note that everything below `offset` is durable where it belongs; `bytes` are those of the entries that this is news of.

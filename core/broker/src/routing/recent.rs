@@ -50,10 +50,15 @@ impl Recent {
         }
     }
 
+    /// Forgets the entries that begin below `from`, and gives their room back.
+    pub(super) fn forget_below(&mut self, from: Offset) {
+        while self.entries.pop_front_if(|kept| kept.entry.base < from).is_some() {}
+    }
+
     /// Takes the entries from `from` on that end at or below `below`, at most `bytes_max` of them but at least one; none if what
     /// comes at `from` is not here. Older ones are forgotten.
     pub(super) fn take(&mut self, from: Offset, below: Offset, bytes_max: u64) -> Vec<Step> {
-        while self.entries.pop_front_if(|kept| kept.entry.base < from).is_some() {}
+        self.forget_below(from);
         let (mut steps, mut next, mut bytes_left) = (Vec::new(), from, bytes_max);
         let fits = |kept: &Kept, next, bytes_left, is_first: bool| {
             let has_room = is_first || u64::from(kept.bytes) <= bytes_left;
@@ -117,8 +122,14 @@ mod tests {
         push(&mut one, 0, 1, 1000);
         push(&mut other, 0, 1, 1000);
         assert_eq!(take(&mut other, 0, 9, 10_000), [] as [i64; 0]);
+        one.forget_below(Offset(0));
         assert_eq!(take(&mut one, 0, 9, 10_000), [1]);
         push(&mut other, 1, 2, 1000);
-        assert_eq!(take(&mut other, 1, 9, 10_000), [2]);
+        one.forget_below(Offset(9));
+        push(&mut one, 1, 2, 1);
+        assert_eq!(take(&mut one, 1, 9, 10_000), [] as [i64; 0]);
+        other.forget_below(Offset(2));
+        push(&mut one, 1, 2, 1000);
+        assert_eq!(take(&mut one, 1, 9, 10_000), [2], "what was read from the log elsewhere gave its room back");
     }
 }

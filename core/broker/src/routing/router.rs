@@ -129,16 +129,19 @@ impl Router {
             return self.trim().await;
         }
         let waits = self.front < self.ingress.log.high_watermark();
-        if waits && self.due.is_none() {
+        if !waits {
+            self.due = None;
+        } else if self.due.is_none() {
             self.due = Some(self.next_moment());
         }
-        if waits && self.due.is_some_and(|due| due <= Instant::now()) {
+        if self.due.is_some_and(|due| due <= Instant::now()) {
             if let Some(room) = self.ingress.topic.storage.room() {
                 room.await.map_err(LogError::from)?;
             }
             let mut found = self.ingress.take_recent(self.front, ROUND_BYTES_MAX);
             if found.is_empty() {
                 found = steps(self.ingress.log.load(self.front, Bound::HighWatermark, READ_BYTES).await?)?;
+                self.ingress.forget_recent(found.last().map_or(self.front, |step| step.end));
             }
             // Where many wait, what is left does not wait for the next moment.
             let bytes = found.iter().map(|step| u64::from(step.bytes)).sum::<u64>();
@@ -150,7 +153,7 @@ impl Router {
         let news = self.ingress.log.marks().passed(Mark::HighWatermark, self.front);
         tokio::select! {
             () = promised(&mut self.rounds) => self.publish(),
-            () = at(self.due), if waits => {}
+            () = at(self.due) => {}
             () = at(retry.map(|(when, _)| when)) => self.catch_up(retry.map_or(0, |(_, n)| n)).await?,
             () = at(trim) => self.trim().await?,
             passed = news, if !waits => { passed.map_err(LogError::from)?; }

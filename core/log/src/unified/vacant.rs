@@ -35,7 +35,7 @@ impl UnifiedLog {
     }
 
     /// Takes note that the offsets from `from` to below `to` hold `records` records and no more: somebody rewrote their segments.
-    pub fn counted(&self, from: Offset, to: Offset, records: u64) {
+    pub(super) fn counted(&self, from: Offset, to: Offset, records: u64) {
         let mut state = self.state.lock();
         let records = i64::try_from(records).unwrap_or(i64::MAX);
         if to <= state.end && !state.cutting {
