@@ -150,14 +150,18 @@ class Test:
     def cut(self, number):
         """The power goes. Every other time the clients go on with what is left, otherwise they notice nothing."""
         time.sleep(self.chance.uniform(0.1, 0.8))
-        ballast = self.fill() if number % 5 == 3 else None
-        self.burst()
+        full = number % 5 == 3
         if number % 2 == 0:
+            # Nothing changes from before the syncs are held: a change that waits for one would be waited for here without end.
             with self.changes.paused:
+                ballast = self.fill() if full else None
+                self.burst()
                 marks, cut = self.clients.marks(), self.disk.cut("cut")
             if self.broker.valve:
                 self.broker.valve.open()
         else:
+            ballast = self.fill() if full else None
+            self.burst()
             self.broker.freeze()
             cut = self.disk.cut("cut")
             self.broker.kill()

@@ -22,6 +22,8 @@ import wire  # noqa: E402
 TOPIC, PARTITIONS, PARTITIONS_MAX = "routed", 4, 9
 INGRESS = 1 << 30
 ANSWER_SECONDS = 30
+# A change that the broker, killed and started again in between, does not answer for so long ends the test.
+CHANGE_SECONDS = 120
 # Ingress logs begin here, so that the numbers in copied batches go round in the middle of the test.
 FIRST_OFFSET = (1 << 31) - 20_000
 
@@ -116,15 +118,18 @@ class Changes:
         self.thread = threading.Thread(target=self.run)
 
     def ask(self, api, version, body):
+        deadline = time.monotonic() + CHANGE_SECONDS
         while True:
             try:
                 if self.connection is None:
                     self.connection = wire.Connection(self.bootstrap, self.protocol, timeout=ANSWER_SECONDS)
                 return self.connection.request(api, version, body)
-            except (OSError, wire.WireError):
+            except (OSError, wire.WireError) as error:
                 if self.connection is not None:
                     self.connection.close()
                 self.connection = None
+                if self.stop.is_set() or time.monotonic() > deadline:
+                    raise RuntimeError(f"{api} is not answered: {type(error).__name__}: {error}") from error
                 time.sleep(0.02)
 
     def create(self):
