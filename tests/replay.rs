@@ -98,6 +98,42 @@ fn two_versions_are_compared_record_by_record() {
 }
 
 #[test]
+fn record_retention_is_asked_with_the_ranks_of_whole_partitions() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start_with(dir.path(), "\n[[topics]]\nname = \"t\"\npartitions = 2\n");
+    for (partition, values) in [("0", "a\nb\na\na\n"), ("1", "a\n")] {
+        broker.ok(&["produce", "t", "--partition", partition, "--key", "k"], values.as_bytes());
+    }
+    // The newest two of each value; of each key, where it has no ordering keys.
+    let keep = "record_retention = function(b) local s = {} for i = 1, #b do s[i] = b:rank(i) < 2 end return s end";
+    let keys =
+        "ordering_key = function(b) local k = {} for i = 1, #b do k[i] = b:value(i) end return k end, ".to_owned();
+    let file = |name: &str, hooks: &str| {
+        let head = "{ name = 'p', version = '1', api = 1, reads = { 'values', 'ranks' }, ";
+        let path = dir.path().join(name);
+        std::fs::write(&path, format!("return {head}{hooks} }}")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (by_value, by_key) = (file("value.luau", &(keys + keep)), file("key.luau", keep));
+    let found = |output: &std::process::Output| {
+        lines(output)
+            .into_iter()
+            .find(|line| line["hook"] == "record-retention")
+            .unwrap_or_else(|| panic!("{}", said(output)))
+    };
+    let all = ["--json", "plugin", "replay", &by_value, "--topic", "t", "--from-beginning"];
+    let replayed = found(&broker.run_with(&all, b""));
+    assert_eq!(replayed["verdicts"], json!({ "keep": 4, "drop": 1 }));
+    assert_eq!(replayed["samples"], json!([{ "partition": 0, "offset": 0, "key": "k", "verdict": "drop" }]));
+    let by_key = ["--json", "plugin", "replay", &by_key, "--topic", "t", "--from-beginning"];
+    assert_eq!(found(&broker.run_with(&by_key, b""))["verdicts"], json!({ "keep": 3, "drop": 2 }));
+    // What is not asked about counts all the same.
+    let first = found(&broker.run_with(&[&all[..], &["--max", "1"]].concat(), b""));
+    assert!([json!({ "drop": 1 }), json!({ "keep": 1 })].contains(&first["verdicts"]), "{first}");
+    assert_eq!(broker.ok(&["consume", "t"], b"").len(), "a\nb\na\na\na\n".len(), "nothing goes");
+}
+
+#[test]
 fn failures_are_counted_and_partitioners_see_their_own_ordering_keys() {
     let dir = tempfile::tempdir().unwrap();
     let broker = broker(dir.path());

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from measure import cpu_seconds
+from measure import Broker
 
 PARTITIONS, RECORD_BYTES, PACE = 12, 1024, 10_000
 TOPICS = {"plain": "", "routed": 'config = { "watershed.partitioner" = "key-hash", "watershed.partitioner.mode" = "broker" }'}
@@ -30,31 +30,23 @@ def config(directory):
 def main():
     binary, load = sys.argv[1:3]
     count, rounds = (int(argument) for argument in (sys.argv[3:] + ["300000", "3"])[:2])
+    full, paced = ({topic: [] for topic in TOPICS} for _ in range(2))
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
-        broker = subprocess.Popen([binary, "--json", "serve", "--config", str(config(directory))], stdout=subprocess.PIPE,
-                                  text=True)
-        try:
-            address = json.loads(broker.stdout.readline())["listeners"][0]
+        path = config(directory)
+        for _ in range(rounds):
+            for topic in TOPICS:
+                with Broker(binary, directory, path) as broker:
 
-            def run(topic, records, pace):
-                before = cpu_seconds(broker.pid)
-                done = subprocess.run([load, "flow", address, topic, str(PARTITIONS), str(records), str(pace)], check=True,
-                                      stdout=subprocess.PIPE, text=True)
-                found = json.loads(done.stdout)
-                return found | {"cpu": (cpu_seconds(broker.pid) - before) / (records * RECORD_BYTES / 1e9)}
+                    def run(records, pace):
+                        before = broker.cpu_seconds()
+                        flow = [load, "flow", broker.address, topic, str(PARTITIONS), str(records), str(pace)]
+                        found = json.loads(subprocess.run(flow, check=True, stdout=subprocess.PIPE, text=True).stdout)
+                        return found | {"cpu": (broker.cpu_seconds() - before) / (records * RECORD_BYTES / 1e9)}
 
-            full = {topic: [] for topic in TOPICS}
-            paced = {topic: [] for topic in TOPICS}
-            for number in range(rounds + 1):
-                for topic in TOPICS:
-                    results = run(topic, count, 0), run(topic, PACE * 5, PACE)
-                    if number > 0:
-                        full[topic].append(results[0])
-                        paced[topic].append(results[1])
-        finally:
-            broker.terminate()
-            broker.wait()
+                    run(count // 20, 0)
+                    full[topic].append(run(count, 0))
+                    paced[topic].append(run(PACE * 5, PACE))
     print("| | plain | routed | ratio |\n|---|---:|---:|---:|")
     for what, runs, field in [("processor time, s/GB", full, "cpu"), ("time for all records, s", full, "seconds"),
                               (f"ack p50 at {PACE} records/s, ms", paced, "ack_p50_ms"), ("ack p99, ms", paced, "ack_p99_ms"),

@@ -35,7 +35,7 @@ const COMPONENT: u8 = b'c';
 fn source(ending: &str, contents: &[u8]) -> PluginSource {
     let limits = Limits::new(Some(4 << 20), Some(Duration::from_millis(2))).expect("they are in range");
     let file = PathBuf::from(format!("fuzz.{ending}"));
-    PluginSource { name: "fuzz".to_owned(), file, contents: contents.to_vec(), limits }
+    PluginSource::new("fuzz", file, contents.to_vec(), limits)
 }
 
 /// A guest whose memory from its answer on is `data`.

@@ -4,11 +4,12 @@
 //! instance; then that whatever names a plugin names one that is there.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use watershed_hooks::{HookKind, PluginFactory, Settings};
 use watershed_metadata::configs::{BindingState as StateText, KnownPlugins, PluginBinding, PluginFacts};
 use watershed_metadata::configs::{ConfigError, Parts, nearest, validate_topic_all};
@@ -129,10 +130,10 @@ fn limits_of(limits: &PluginLimits) -> Result<Limits, String> {
 pub(super) fn open(registry: &Registry, file: &Path, limits: &PluginLimits) -> Result<PluginOnDisk, String> {
     let limits = limits_of(limits)?;
     let contents = read(file)?;
-    let (bytes, sha256) = (contents.len(), hex(&Sha256::digest(&contents)));
     let (_, factory) = host_of(registry, file)?;
-    let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or("plugin").to_owned();
-    let source = PluginSource { name, file: file.to_owned(), contents, limits };
+    let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or("plugin");
+    let source = PluginSource::new(name, file, contents, limits);
+    let (bytes, sha256) = (source.contents.len(), hex(source.sha256()));
     let LoadedPlugin { manifest, factories } =
         factory(&HostOptions::default())?(source).map_err(|error| error.to_string())?;
     Ok(PluginOnDisk { manifest, factories, bytes, sha256 })
@@ -161,15 +162,7 @@ pub(super) fn load(registry: &Registry, config: &Config, keeps: bool) -> Result<
         Loading { registry, config, clock, breaker, options, hosts: BTreeMap::new(), problems: Vec::new() };
     let mut set = PluginSet::default();
     loading.native(&mut set);
-    let mut files = Vec::new();
-    for (index, table) in config.plugins.iter().enumerate() {
-        if let Some(file) = &table.file {
-            match loading.file(&mut set, index, table, file) {
-                Ok(file) => files.push(file),
-                Err(problem) => loading.problems.push(problem),
-            }
-        }
-    }
+    let files = loading.files(&mut set);
     let mut plugins = Plugins { set: Arc::new(set), topic_policy: None, files, advice: Vec::new() };
     if loading.problems.is_empty() {
         loading.bindings(&mut plugins);
@@ -183,8 +176,8 @@ struct Loading<'a> {
     clock: Arc<dyn Clock>,
     breaker: BreakerSettings,
     options: HostOptions,
-    /// By the ending of a file's name.
-    hosts: BTreeMap<&'a str, PluginLoader>,
+    /// By the ending of a file's name; why there is none, where it cannot be made.
+    hosts: BTreeMap<&'a str, Result<PluginLoader, String>>,
     problems: Vec<PluginProblem>,
 }
 
@@ -246,23 +239,53 @@ impl Loading<'_> {
         Plugin::new(parts).map_err(|error| error.to_string())
     }
 
-    fn file(
-        &mut self,
-        set: &mut PluginSet,
-        index: usize,
-        table: &PluginTable,
-        file: &Path,
-    ) -> Result<PluginFile, PluginProblem> {
+    /// What comes from files, as many at once as there are processors: plugins with large code, or an interpreter, take a while.
+    fn files(&mut self, set: &mut PluginSet) -> Vec<PluginFile> {
+        let config = self.config;
+        let entries = config.plugins.iter().enumerate();
+        let entries: Vec<_> =
+            entries.filter_map(|(index, table)| Some((index, table, table.file.as_deref()?))).collect();
+        for (_, _, file) in &entries {
+            self.prepare_host(file);
+        }
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(entries.len());
+        let (next, loading, entries) = (AtomicUsize::new(0), &*self, &entries[..]);
+        let work = || {
+            let taken = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+            let taken = taken.map_while(|at| Some((at, entries.get(at)?)));
+            taken.map(|(at, (index, table, file))| (at, loading.file(*index, table, file))).collect::<Vec<_>>()
+        };
+        let mut loaded: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let joined = threads.into_iter().map(|thread| thread.join());
+            joined.flat_map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        // As they stand in the file, whoever was ready first.
+        loaded.sort_unstable_by_key(|(at, _)| *at);
+        let mut files = Vec::with_capacity(loaded.len());
+        for (_, loaded) in loaded {
+            match loaded {
+                Ok((plugins, file)) => {
+                    set.extend(plugins);
+                    files.push(file);
+                }
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+        files
+    }
+
+    fn file(&self, index: usize, table: &PluginTable, file: &Path) -> Result<(Vec<Plugin>, PluginFile), PluginProblem> {
         let at = |key: &str| format!("plugins[{index}].{key}");
+        let limits = limits_of(&table.limits.clone().unwrap_or_default());
+        let limits = limits.map_err(|message| PluginProblem::new(at("limits"), message))?;
         let contents = read(file).map_err(|message| PluginProblem::new(at("file"), message))?;
-        let sha256 = hex(&Sha256::digest(&contents));
+        let source = PluginSource::new(table.name.as_str(), file, contents, limits);
+        let sha256 = hex(source.sha256());
         if let Some(pinned) = table.sha256.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(&sha256)) {
             let message = format!("{} has {sha256}, not {pinned}: it is not the file that was pinned", file.display());
             return Err(PluginProblem::new(at("sha256"), message));
         }
-        let limits = limits_of(&table.limits.clone().unwrap_or_default());
-        let limits = limits.map_err(|message| PluginProblem::new(at("limits"), message))?;
-        let source = PluginSource { name: table.name.clone(), file: file.to_owned(), contents, limits };
         let loaded = self.host(file).and_then(|host| host(source).map_err(|error| error.to_string()));
         let loaded = loaded.map_err(|message| PluginProblem::new(at("file"), message))?;
         let hooks = loaded.hooks();
@@ -281,21 +304,24 @@ impl Loading<'_> {
         }
         let settings = settings(table, index)?;
         let manifest = loaded.manifest;
-        for factory in loaded.factories {
-            let plugin = self.plugin(Arc::from(factory), settings.clone(), Some(table), Origin::Sandboxed);
-            set.add(plugin.map_err(|message| PluginProblem::new(at("config"), message))?);
-        }
-        let (title, version) = (manifest.name, manifest.version);
-        Ok(PluginFile { name: table.name.clone(), title, version, sha256, hooks, memory_bytes: limits.memory_bytes() })
+        let make = |factory| self.plugin(Arc::from(factory), settings.clone(), Some(table), Origin::Sandboxed);
+        let plugins: Result<Vec<_>, _> = loaded.factories.into_iter().map(make).collect();
+        let plugins = plugins.map_err(|message| PluginProblem::new(at("config"), message))?;
+        let (title, version, memory_bytes) = (manifest.name, manifest.version, limits.memory_bytes());
+        Ok((plugins, PluginFile { name: table.name.clone(), title, version, sha256, hooks, memory_bytes }))
     }
 
-    /// The host for a file, made when the first needs it.
-    fn host(&mut self, file: &Path) -> Result<&PluginLoader, String> {
-        let (ending, factory) = host_of(self.registry, file)?;
-        if !self.hosts.contains_key(ending.as_str()) {
-            self.hosts.insert(ending, factory(&self.options)?);
+    /// Makes the host for a file, if there is none yet.
+    fn prepare_host(&mut self, file: &Path) {
+        if let Ok((ending, factory)) = host_of(self.registry, file) {
+            self.hosts.entry(ending).or_insert_with(|| factory(&self.options));
         }
-        Ok(&self.hosts[ending.as_str()])
+    }
+
+    /// The host for a file, which was prepared.
+    fn host(&self, file: &Path) -> Result<&PluginLoader, String> {
+        let (ending, _) = host_of(self.registry, file)?;
+        self.hosts[ending.as_str()].as_ref().map_err(String::clone)
     }
 
     /// Whatever names a plugin names one that is there.

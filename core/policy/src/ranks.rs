@@ -33,7 +33,7 @@ impl Ranks {
         Self::with(turn, RANKED_KEYS_MAX)
     }
 
-    pub(crate) fn with(turn: u64, keys_max: usize) -> Self {
+    fn with(turn: u64, keys_max: usize) -> Self {
         let hashers = [RandomState::new(), RandomState::new()];
         Self { counts: HashMap::new(), hashers, keys_max, bits: 0, turn }
     }
@@ -55,8 +55,8 @@ impl Ranks {
         ((hash >> 64) as u64) & mask == turn & mask
     }
 
-    /// Counts a record with this key.
-    pub(crate) fn count(&mut self, key: Option<&[u8]>) {
+    /// Counts a record with this key, the next of the partition.
+    pub fn count(&mut self, key: Option<&[u8]>) {
         let Some(hash) = key.map(|key| self.hash(key)) else { return };
         if !Self::is_counted(hash, self.bits, self.turn) {
             return;
@@ -72,7 +72,7 @@ impl Ranks {
 
     /// How many newer records of its key there are, of the next record; `None` where its key is not counted. A record without a key
     /// has none.
-    pub(crate) fn next(&mut self, key: Option<&[u8]>) -> Option<u32> {
+    pub fn next(&mut self, key: Option<&[u8]>) -> Option<u32> {
         let Some(key) = key else { return Some(0) };
         let hash = self.hash(key);
         if !Self::is_counted(hash, self.bits, self.turn) {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sha2::{Digest, Sha256};
 use watershed_hooks::{HookKind, PluginError, PluginFactory, Settings};
 
 use crate::{Limits, Manifest};
@@ -17,6 +18,22 @@ pub struct PluginSource {
     pub contents: Vec<u8>,
     /// What an instance may use.
     pub limits: Limits,
+    sha256: [u8; 32],
+}
+
+impl PluginSource {
+    /// A plugin under a name, with the contents of its file.
+    #[must_use]
+    pub fn new(name: impl Into<String>, file: impl Into<PathBuf>, contents: Vec<u8>, limits: Limits) -> Self {
+        let sha256 = Sha256::digest(&contents).into();
+        Self { name: name.into(), file: file.into(), contents, limits, sha256 }
+    }
+
+    /// The SHA-256 of the contents that it was made with.
+    #[must_use]
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
 }
 
 /// A file that is no plugin, or not one that can be used.

@@ -1,8 +1,11 @@
 //! Stops a call whose time is over.
 //!
 //! A budget is time on a processor, not on the clock: a plugin that answers in time on an idle machine does so on a busy one.
-//! Because the processor time of a thread takes a system call to read, a thread of the watchdog's ticks every millisecond,
-//! and only a call that has seen enough ticks looks at it. While no call is running the thread sleeps.
+//! Because the processor time of a thread takes a system call to read, a thread of the watchdog's ticks, and only a call that
+//! has seen enough ticks looks at it. It ticks every millisecond while a call is running at each tick; calls that come and go
+//! between two ticks are short, and for them it ticks less often, because waking a thread costs more than such a call. So a
+//! call may have run for [`SLOW_TICK`] before its time is first looked at, which comes on top of its budget. While there are
+//! no calls the thread sleeps.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -13,11 +16,14 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use rustix::time::{ClockId, clock_gettime};
 
-/// How often the thread ticks.
+/// How often the thread ticks while a call is running.
 const TICK: Duration = Duration::from_millis(1);
 
+/// How often it ticks while calls come and go.
+const SLOW_TICK: Duration = Duration::from_millis(4);
+
 /// How many ticks go by without a call before the thread sleeps.
-const IDLE_TICKS: u64 = 100;
+const IDLE_TICKS: u32 = 25;
 
 struct Shared {
     ticks: AtomicU64,
@@ -103,14 +109,16 @@ impl std::fmt::Debug for Watchdog {
 
 impl Shared {
     fn run(&self, on_tick: &dyn Fn()) {
-        let (mut begun, mut idle) = (0, 0);
+        let (mut begun, mut idle, mut tick) = (0, 0, SLOW_TICK);
         let mut held = self.lock.lock();
         while !self.stop.load(Ordering::SeqCst) {
-            self.wake.wait_for(&mut held, TICK);
+            self.wake.wait_for(&mut held, tick);
             self.ticks.fetch_add(1, Ordering::Relaxed);
             on_tick();
             let now = self.begun.load(Ordering::Relaxed);
-            let busy = now != begun || self.running.load(Ordering::SeqCst) > 0;
+            let running = self.running.load(Ordering::SeqCst) > 0;
+            let busy = now != begun || running;
+            tick = if running { TICK } else { SLOW_TICK };
             begun = now;
             idle = if busy { 0 } else { idle + 1 };
             if idle >= IDLE_TICKS {
@@ -209,7 +217,7 @@ mod tests {
         }
         drop(watch);
         // The thread falls asleep, and wakes for the next call.
-        thread::sleep(Duration::from_millis(300));
+        thread::sleep(IDLE_TICKS * SLOW_TICK + Duration::from_millis(200));
         assert!(dog.shared.asleep.load(Ordering::SeqCst));
         let mut watch = dog.begin(Duration::from_millis(1));
         while !watch.is_over() {

@@ -82,8 +82,7 @@ fn document(i: usize) -> Vec<u8> {
 
 fn load() -> LoadedPlugin {
     let contents = SCRIPT.as_bytes().to_vec();
-    let source =
-        PluginSource { name: "bench".to_owned(), file: "bench.luau".into(), contents, limits: Limits::default() };
+    let source = PluginSource::new("bench", "bench.luau", contents, Limits::default());
     LuaHost::new().load(source).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -1,9 +1,9 @@
 //! What scripts can reach: a list of what is allowed, the library `kafka`, and nothing else.
 
 use std::ffi::c_int;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use mlua::chunk::Compiler;
+use mlua::chunk::{ChunkMode, Compiler};
 use mlua::{Function, Lua, LuaOptions, LuaString, StdLib, Table, Value, ffi};
 use watershed_hooks::{Environment, LogLevel};
 use watershed_plugin_host::{helpers, log_line};
@@ -127,9 +127,8 @@ pub(crate) fn make(
     let lua = Lua::new_with(libraries | StdLib::MATH | StdLib::BUFFER, LuaOptions::new())?;
     lua.enable_jit(native);
     lua.set_memory_limit(memory_bytes)?;
-    let library: Table = own(&lua, "=library", include_str!("library.luau"))?
-        .call((host_functions(&lua, environment, counters)?, Value::NULL))?;
-    let drive = own(&lua, "=batch", include_str!("batch.luau"))?.call(Value::NULL)?;
+    let library: Table = LIBRARY.function(&lua)?.call((host_functions(&lua, environment, counters)?, Value::NULL))?;
+    let drive = BATCH.function(&lua)?.call(Value::NULL)?;
 
     keep_allowed(&lua.globals())?;
     for pair in library.get::<Table>("replaced")?.pairs::<LuaString, Table>() {
@@ -142,10 +141,28 @@ pub(crate) fn make(
     Ok(Sandbox { lua, drive })
 }
 
-/// Compiles a script of the host's own. Without inlining every function has a frame, by which `error` names a script's line.
-fn own(lua: &Lua, name: &str, text: &str) -> mlua::Result<Function> {
-    let compiler = Compiler::new().set_optimization_level(1).set_debug_level(1);
-    lua.load(text).set_name(name).set_compiler(compiler).into_function()
+/// A script of the host's own, which is compiled once for all states.
+struct Own {
+    name: &'static str,
+    text: &'static str,
+    bytecode: OnceLock<Vec<u8>>,
+}
+
+static LIBRARY: Own = Own { name: "=library", text: include_str!("library.luau"), bytecode: OnceLock::new() };
+static BATCH: Own = Own { name: "=batch", text: include_str!("batch.luau"), bytecode: OnceLock::new() };
+
+impl Own {
+    fn function(&self, lua: &Lua) -> mlua::Result<Function> {
+        if self.bytecode.get().is_none() {
+            // Without inlining every function has a frame, by which `error` names a script's line.
+            let compiler = Compiler::new().set_optimization_level(1).set_debug_level(1);
+            let compiled = compiler.compile(self.text)?;
+            // Two states that begin at once have compiled the same.
+            self.bytecode.get_or_init(|| compiled);
+        }
+        let bytecode = self.bytecode.get().map(Vec::as_slice).unwrap_or_default();
+        lua.load(bytecode).set_name(self.name).set_mode(ChunkMode::Binary).into_function()
+    }
 }
 
 fn copy(from: &Table, to: &Table) -> mlua::Result<()> {

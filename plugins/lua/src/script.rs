@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mlua::chunk::{ChunkMode, Compiler};
-use mlua::{Function, Table, Value};
+use mlua::{Function, Lua, Table, Value};
 use watershed_hooks::{Environment, Failure, FaultKind, HookKind};
 use watershed_plugin_host::{Limits, LoadError, Manifest, PluginSource, Watchdog};
 
@@ -42,6 +42,8 @@ pub(crate) struct Script {
     /// What Luau calls it, before line numbers.
     pub(crate) chunk: String,
     text: String,
+    /// The text compiled; `None` where that fails.
+    bytecode: OnceLock<Option<Vec<u8>>>,
     pub(crate) limits: Limits,
     pub(crate) watchdog: Arc<Watchdog>,
 }
@@ -58,7 +60,7 @@ impl Script {
     /// # Errors
     /// Where it does not.
     pub(crate) fn new(source: PluginSource, watchdog: Arc<Watchdog>) -> Result<Self, LoadError> {
-        let PluginSource { name, file, contents, limits } = source;
+        let PluginSource { name, file, contents, limits, .. } = source;
         let refuse = |reason: String| LoadError { file: file.clone(), reason };
         if contents.len() > SCRIPT_BYTES_MAX {
             let bytes = contents.len();
@@ -76,7 +78,7 @@ impl Script {
         let from = path.char_indices().map(|(at, _)| at).find(|at| path.len() - at <= CHUNK_BYTES_MAX);
         let chunk: String = path[from.unwrap_or(path.len())..].chars().filter(|c| !c.is_control()).collect();
         let chunk = if chunk.is_empty() { name.clone() } else { chunk };
-        Ok(Self { name, chunk, text, limits, watchdog })
+        Ok(Self { name, chunk, text, bytecode: OnceLock::new(), limits, watchdog })
     }
 
     /// Runs something that calls the script.
@@ -101,10 +103,7 @@ impl Script {
         let memory = self.limits.memory_bytes();
         let returned = self.run(self.limits.init_budget(), || {
             let sandbox = sandbox::make(memory, environment, counters, native)?;
-            let chunk = sandbox.lua.load(self.text.as_str()).set_name(format!("={}", self.chunk));
-            let compiler = Compiler::new().set_optimization_level(2).set_debug_level(1);
-            let chunk = chunk.set_mode(ChunkMode::Text).set_compiler(compiler);
-            let returned: Value = chunk.call(())?;
+            let returned: Value = self.function(&sandbox.lua)?.call(())?;
             Ok((sandbox, returned))
         })?;
         match returned {
@@ -113,6 +112,18 @@ impl Script {
                 "the script must return the table of the plugin, not {}: end it with `return P`",
                 kind(&other)
             ))),
+        }
+    }
+
+    /// The script itself as a function of a state. It is compiled once for all of them.
+    fn function(&self, lua: &Lua) -> mlua::Result<Function> {
+        let compiler = Compiler::new().set_optimization_level(2).set_debug_level(1);
+        let bytecode = self.bytecode.get_or_init(|| compiler.compile(&self.text).ok());
+        let name = format!("={}", self.chunk);
+        match bytecode {
+            Some(bytecode) => lua.load(bytecode.as_slice()).set_name(name).set_mode(ChunkMode::Binary).into_function(),
+            // Once more, because only this names the script's line.
+            None => lua.load(self.text.as_str()).set_name(name).set_mode(ChunkMode::Text).into_function(),
         }
     }
 

@@ -6,12 +6,8 @@ use watershed_plugin_host::{Limits, PluginSource, conformance};
 
 #[test]
 fn the_reference_plugin_in_luau_conforms() {
-    let source = PluginSource {
-        name: "reference".to_owned(),
-        file: "tests/conformance.luau".into(),
-        contents: include_bytes!("conformance.luau").to_vec(),
-        limits: Limits::default(),
-    };
+    let contents = include_bytes!("conformance.luau").to_vec();
+    let source = PluginSource::new("reference", "tests/conformance.luau", contents, Limits::default());
     let plugin = LuaHost::new().load(source).unwrap_or_else(|error| panic!("{error}"));
     conformance::run_loaded(&plugin);
 }

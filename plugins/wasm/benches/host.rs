@@ -17,7 +17,7 @@ const BATCHES: [usize; 4] = [1, 10, 100, 256];
 fn load(host: &WasmHost, file: &str) -> LoadedPlugin {
     let contents = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("guests").join(file)).unwrap();
     let limits = Limits::new(None, Some(Duration::from_secs(1))).unwrap();
-    host.load(PluginSource { name: file.to_owned(), file: file.into(), contents, limits }).unwrap()
+    host.load(PluginSource::new(file, file, contents, limits)).unwrap()
 }
 
 fn create(plugin: &LoadedPlugin, kind: HookKind, settings: &watershed_hooks::Settings) -> Hook {

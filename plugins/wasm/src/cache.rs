@@ -2,19 +2,23 @@
 //!
 //! Compiled code is machine code: whoever can write it runs as the broker. So the directory must belong to the broker's user
 //! and nobody else may enter it, which is checked on the open directory and not by its path; files are opened relative to
-//! it, without following links, checked in the same way, and read into memory, so that what was checked is what is loaded.
-//! A file holds the SHA-256 of what it should be; one that is damaged, cut short or of another engine is made anew.
+//! it, without following links, checked in the same way, and copied into sealed memory, so that what was checked is what is
+//! mapped, whatever becomes of the file. A file holds the SHA-256 of what it should be; one that is damaged, cut short or of
+//! another engine is made anew.
 //!
 //! Invariant: what [`Cache::load`] returns was written by [`Cache::store`], under the same key, by the broker's user.
 
 use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, fsync, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fstat, fsync, memfd_create, mkdirat,
+    openat, renameat, unlinkat,
+};
 use rustix::process::{geteuid, getpid};
 use sha2::{Digest, Sha256};
 
@@ -25,6 +29,9 @@ const FILE_BYTES_MAX: u64 = 512 << 20;
 const MAGIC: &[u8; 16] = b"watershed-wasm-1";
 
 const DIGEST_BYTES: usize = 32;
+
+/// How much is hashed and copied at once, in bytes: what stays in a processor's cache.
+const COPY_BYTES: usize = 128 << 10;
 
 /// A directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +48,9 @@ pub struct CacheError {
 pub(crate) struct Key([u8; DIGEST_BYTES]);
 
 impl Key {
-    pub(crate) fn new(component: &[u8], engine: &wasmtime::Engine) -> Self {
-        let mut hasher = Sha(Sha256::new_with_prefix(Sha256::digest(component)));
+    /// The key of a component with this SHA-256.
+    pub(crate) fn new(component: [u8; DIGEST_BYTES], engine: &wasmtime::Engine) -> Self {
+        let mut hasher = Sha(Sha256::new_with_prefix(component));
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Self(hasher.0.finalize().into())
     }
@@ -93,24 +101,26 @@ impl Cache {
     }
 
     /// The compiled code of a key, if it is there and whole.
-    pub(crate) fn load(&self, key: Key) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// When the system gives no memory for it.
+    pub(crate) fn load(&self, key: Key) -> io::Result<Option<Kept>> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = openat(&self.dir, key.file(), flags, Mode::empty()).ok()?;
-        let stat = fstat(&file).ok()?;
+        let Ok(file) = openat(&self.dir, key.file(), flags, Mode::empty()) else { return Ok(None) };
+        let stat = fstat(&file)?;
         let is_ours = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
             && stat.st_uid == geteuid().as_raw()
             && stat.st_mode & 0o077 == 0;
-        let bytes_max = u64::try_from(stat.st_size).ok().filter(|bytes| *bytes <= FILE_BYTES_MAX)?;
         if !is_ours {
-            return None;
+            return Ok(None);
         }
         let (mut file, mut head) = (File::from(file), [0; MAGIC.len() + DIGEST_BYTES]);
-        file.read_exact(&mut head).ok()?;
-        let digest = head.strip_prefix(MAGIC)?;
-        // Tens of MB: they go where they stay, without a copy.
-        let mut code = Vec::with_capacity(usize::try_from(bytes_max).ok()?);
-        file.take(FILE_BYTES_MAX).read_to_end(&mut code).ok()?;
-        (digest == seal(key, &code)).then_some(code)
+        if file.read_exact(&mut head).is_err() {
+            return Ok(None);
+        }
+        let Some(digest) = head.strip_prefix(MAGIC) else { return Ok(None) };
+        let (kept, found) = copy(file.take(FILE_BYTES_MAX), Sha256::new_with_prefix(key.0))?;
+        Ok((digest == found).then_some(kept))
     }
 
     /// Keeps the compiled code of a key. Readers see all of it or nothing.
@@ -130,6 +140,36 @@ impl Cache {
         }
         kept
     }
+}
+
+/// Compiled code in memory that nobody can write to any more.
+#[derive(Debug)]
+pub(crate) struct Kept(OwnedFd);
+
+impl Kept {
+    /// By which it can be opened while this is there.
+    pub(crate) fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
+}
+
+/// Copies what is left of a file, and says what its digest is.
+fn copy(mut from: impl Read, mut digest: Sha256) -> io::Result<(Kept, [u8; DIGEST_BYTES])> {
+    let memory = memfd_create("compiled-plugin", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut memory = File::from(memory);
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        let read = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        digest.update(&buffer[..read]);
+        memory.write_all(&buffer[..read])?;
+    }
+    fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok((Kept(memory.into()), digest.finalize().into()))
 }
 
 /// What tells that code is whole, and that it is the code of this key.

@@ -83,11 +83,12 @@ impl WasmHost {
     /// # Errors
     /// [`LoadError`] where it is not a plugin, or not one for this broker.
     pub fn load(&self, source: PluginSource) -> Result<LoadedPlugin, LoadError> {
-        let PluginSource { name, file, contents, limits } = source;
+        let sha256 = *source.sha256();
+        let PluginSource { name, file, contents, limits, .. } = source;
         let engine = &self.runtime.engine;
         let loaded = || {
             let binary = load::binary(&file, &contents)?;
-            let component = load::compile(engine, self.cache.as_ref(), &binary)?;
+            let component = load::compile(engine, self.cache.as_ref(), &binary, sha256)?;
             let exports = load::inspect(engine, &component)?;
             let code = load::link(&self.runtime, &self.linker, &component, limits)?;
             let manifest = load::describe(&code, &exports)?;

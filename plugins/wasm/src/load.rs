@@ -62,17 +62,16 @@ fn is_component(binary: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Compiles a component, or takes what was compiled before.
-pub(crate) fn compile(engine: &Engine, cache: Option<&Cache>, binary: &[u8]) -> Result<Component, String> {
-    let cache = cache.map(|cache| (cache, Key::new(binary, engine)));
-    if let Some(kept) = cache.and_then(|(cache, key)| cache.load(key)) {
-        // SAFETY: `deserialize` trusts its input to be what `serialize` gave. The cache returns only bytes with a seal over key
-        // and content, from a file that nobody but this user can write, in a directory that nobody else can enter; whoever
-        // could forge them already runs code as this user. The bytes are in memory, so they cannot change after the check.
-        let component = unsafe { Component::deserialize(engine, &kept) };
-        if let Ok(component) = component {
-            return Ok(component);
-        }
+/// Compiles a component, or takes what was compiled before. `sha256` is that of the file which `binary` is, or was made of.
+pub(crate) fn compile(
+    engine: &Engine,
+    cache: Option<&Cache>,
+    binary: &[u8],
+    sha256: [u8; 32],
+) -> Result<Component, String> {
+    let cache = cache.map(|cache| (cache, Key::new(sha256, engine)));
+    if let Some(component) = cache.and_then(|(cache, key)| kept(engine, cache, key)) {
+        return Ok(component);
     }
     // An engine that panics on a component (once it did where it had to adapt several memories) may not end the process.
     let compiled = std::panic::catch_unwind(AssertUnwindSafe(|| Component::from_binary(engine, binary)));
@@ -86,6 +85,19 @@ pub(crate) fn compile(engine: &Engine, cache: Option<&Cache>, binary: &[u8]) -> 
         }
     }
     Ok(component)
+}
+
+/// What was compiled before, if it can be used.
+fn kept(engine: &Engine, cache: &Cache, key: Key) -> Option<Component> {
+    let unused = |error: &dyn std::fmt::Display| {
+        tracing::warn!(%error, "compiled code of a plugin that was kept cannot be used: it is compiled again");
+    };
+    let kept = cache.load(key).inspect_err(|error| unused(error)).ok()??;
+    // SAFETY: `deserialize_file` trusts its input to be what `serialize` gave. The cache returns only bytes with a seal over key
+    // and content, from a file that nobody but this user can write, in a directory that nobody else can enter; whoever
+    // could forge them already runs code as this user. They are in memory of this process that is sealed against writing, so
+    // they cannot change after the check.
+    unsafe { Component::deserialize_file(engine, kept.path()) }.inspect_err(|error| unused(error)).ok()
 }
 
 /// What a plugin is made of, as far as it can be known before it runs.

@@ -16,8 +16,7 @@ fn load(file: &str) -> LoadedPlugin {
     let host = WasmHost::new(WasmOptions::default()).unwrap();
     // The copying of a large value into a guest is code of this crate, which may not be optimised here.
     let limits = Limits::new(None, Some(std::time::Duration::from_secs(1))).unwrap();
-    let name = file.to_owned();
-    host.load(PluginSource { name, file: file.into(), contents: guest(file), limits }).unwrap()
+    host.load(PluginSource::new(file, file, guest(file), limits)).unwrap()
 }
 
 #[test]

@@ -382,7 +382,7 @@ pub(super) fn visibility(visibility: &Visibility) -> Value {
     }
 }
 
-fn stay(stay: &Stay) -> Value {
+pub(super) fn stay(stay: &Stay) -> Value {
     match stay {
         Stay::Keep => json!("keep"),
         Stay::Drop => json!("drop"),

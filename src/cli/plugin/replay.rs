@@ -63,7 +63,7 @@ pub(super) async fn run(registry: &Registry, args: &Replay, ui: Ui) -> Result<()
     let mut version = Version::open(registry, &args.file)?;
     let mut against = match &args.against {
         None => None,
-        Some(other) => Some(Version::open(registry, &args.file.other(other.clone()))?),
+        Some(other) => Some(Version::open(registry, &args.file.other(other.clone()))?.at_the_time_of(&version)),
     };
     if let Some(against) = &against {
         version.serves_the_same(against)?;
@@ -72,11 +72,27 @@ pub(super) async fn run(registry: &Registry, args: &Replay, ui: Ui) -> Result<()
     let partitions = client.topic(&args.topic).await?.partitions.iter().map(|p| p.index).collect::<Vec<_>>();
     let count = u32::try_from(partitions.len()).ok().and_then(NonZeroU32::new);
     let count = count.ok_or_else(|| CliError::new(Exit::NotFound, format!("{} has no partitions", args.topic)))?;
+    let ranges = ranges(&client, args, &partitions).await?;
+    let mut versions: Vec<&mut Version> = [Some(&mut version), against.as_mut()].into_iter().flatten().collect();
+    let mut needs_ranks = false;
+    for version in &mut versions {
+        needs_ranks |= version.needs_ranks()?;
+    }
+    if needs_ranks {
+        // How many newer ones there are is known when all were seen.
+        let mut source = Source::open(client.clone(), &args.topic, &ranges, u64::MAX).await?;
+        while let Some((partition, records)) = source.next().await? {
+            for records in slices(&records) {
+                let slice = slice(args, (partition, count), records);
+                versions.iter_mut().try_for_each(|version| version.count(&slice))?;
+            }
+        }
+    }
     let mut report = Report::new(&args.topic, args.samples, against.is_some());
-    let mut source = Source::open(client, args, &partitions).await?;
+    let mut source = Source::open(client, &args.topic, &ranges, args.max).await?;
     while let Some((partition, records)) = source.next().await? {
         for records in slices(&records) {
-            let slice = Slice { topic: &args.topic, partition, partitions: count, records };
+            let slice = slice(args, (partition, count), records);
             let answers = version.ask(&slice)?;
             let others = against.as_mut().map(|against| against.ask(&slice)).transpose()?;
             report.add(&slice, &answers, others.as_deref());
@@ -84,6 +100,11 @@ pub(super) async fn run(registry: &Registry, args: &Replay, ui: Ui) -> Result<()
     }
     report.print(ui, source.is_cut())?;
     report.verdict()
+}
+
+/// Some records of a partition, of so many.
+fn slice<'a>(args: &'a Replay, (partition, count): (u32, NonZeroU32), records: &'a [OwnedRecord]) -> Slice<'a> {
+    Slice { topic: &args.topic, partition, partitions: count, records }
 }
 
 /// Cuts records as the broker does before it asks a plugin.
@@ -102,7 +123,25 @@ fn slices(records: &[OwnedRecord]) -> impl Iterator<Item = &[OwnedRecord]> {
     })
 }
 
-/// The records that are asked about.
+const ISOLATION: IsolationLevel = IsolationLevel::ReadCommitted;
+
+/// The offsets of a partition that hold the records that are asked about.
+struct Range {
+    partition: i32,
+    start: Offset,
+    end: Offset,
+}
+
+/// The ranges of the partitions that hold records.
+async fn ranges(client: &Client, args: &Replay, partitions: &[i32]) -> Result<Vec<Range>, CliError> {
+    let from = args.last.map_or(Place::Earliest, Place::Time);
+    let starts = resolve(from, partitions, &args.topic, client, ISOLATION).await?;
+    let ends = resolve(Place::Latest, partitions, &args.topic, client, ISOLATION).await?;
+    let all = partitions.iter().zip(starts).zip(ends).map(|((p, start), end)| Range { partition: *p, start, end });
+    Ok(all.filter(|range| range.start < range.end).collect())
+}
+
+/// Fetches records once, in the order of each partition.
 struct Source {
     consumer: Consumer,
     /// Where each partition that is not done ends.
@@ -111,20 +150,14 @@ struct Source {
 }
 
 impl Source {
-    async fn open(client: Client, args: &Replay, partitions: &[i32]) -> Result<Self, CliError> {
-        let isolation = IsolationLevel::ReadCommitted;
-        let from = args.last.map_or(Place::Earliest, Place::Time);
-        let starts = resolve(from, partitions, &args.topic, &client, isolation).await?;
-        let ends = resolve(Place::Latest, partitions, &args.topic, &client, isolation).await?;
-        let mut consumer = Consumer::new(client, ConsumerConfig { isolation, ..ConsumerConfig::default() });
-        let mut open = HashMap::new();
-        for (i, partition) in partitions.iter().enumerate() {
-            if starts[i] < ends[i] {
-                consumer.assign(&args.topic, *partition, starts[i]).await?;
-                open.insert(*partition, ends[i]);
-            }
+    async fn open(client: Client, topic: &str, ranges: &[Range], max: u64) -> Result<Self, CliError> {
+        let mut consumer = Consumer::new(client, ConsumerConfig { isolation: ISOLATION, ..ConsumerConfig::default() });
+        let mut ends = HashMap::new();
+        for Range { partition, start, end } in ranges {
+            consumer.assign(topic, *partition, *start).await?;
+            ends.insert(*partition, *end);
         }
-        Ok(Self { consumer, ends: open, left: args.max })
+        Ok(Self { consumer, ends, left: max })
     }
 
     /// Some records of one partition; `None` at the end of all.

@@ -15,7 +15,7 @@ static HOST: LazyLock<LuaHost> = LazyLock::new(LuaHost::new);
 
 /// Loads a script with these limits.
 pub(crate) fn load_with(script: &[u8], limits: Limits) -> Result<LoadedPlugin, LoadError> {
-    let source = PluginSource { name: "test".to_owned(), file: "test.luau".into(), contents: script.to_vec(), limits };
+    let source = PluginSource::new("test", "test.luau", script.to_vec(), limits);
     HOST.load(source)
 }
 

@@ -17,7 +17,7 @@ fn host(dir: &Path) -> Result<WasmHost, String> {
 /// Loads the plain guest through the cache and asks it.
 fn works(host: &WasmHost) {
     let (contents, limits) = (guest().text().into_bytes(), Limits::default());
-    let source = PluginSource { name: "p".to_owned(), file: "p.wat".into(), contents, limits };
+    let source = PluginSource::new("p", "p.wat", contents, limits);
     assert!(ask(create(&host.load(source).unwrap()).unwrap().as_mut()).is_ok());
 }
 

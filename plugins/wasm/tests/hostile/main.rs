@@ -30,7 +30,7 @@ static HOST: LazyLock<WasmHost> = LazyLock::new(|| WasmHost::new(WasmOptions::de
 fn load_bytes(contents: Vec<u8>) -> Result<LoadedPlugin, LoadError> {
     let limits = Limits::new(Some(MEMORY_BYTES), Some(Duration::from_millis(5))).unwrap();
     let began = Instant::now();
-    let loaded = HOST.load(PluginSource { name: "hostile".to_owned(), file: "hostile.wat".into(), contents, limits });
+    let loaded = HOST.load(PluginSource::new("hostile", "hostile.wat", contents, limits));
     assert!(began.elapsed() < PATIENCE, "it was not stopped");
     loaded
 }
