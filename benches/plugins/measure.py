@@ -10,6 +10,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 GUESTS = HERE.parent.parent / "plugins" / "wasm" / "guests"
+EXAMPLES = HERE.parent.parent / "examples" / "plugins"
 
 # The topic, what it shows, its configs.
 TOPICS = [
@@ -20,6 +21,8 @@ TOPICS = [
     ("luau-json", "Luau ordering key from a JSON field, native partitioner enforced",
      {"watershed.ordering.key": "tenant", "watershed.partitioner": "key-hash", "watershed.partitioner.mode": "enforce"}),
     ("wasm-keep", "Wasm interceptor that keeps everything (reads keys)", {"watershed.interceptors": "keyed"}),
+    ("wasm-enforce", "Wasm partitioner, enforced (reads keys)",
+     {"watershed.partitioner": "by-tenant", "watershed.partitioner.mode": "enforce"}),
     ("wasm-key-enforce", "Wasm ordering key and partitioner, enforced (all columns are read)",
      {"watershed.ordering.key": "reference", "watershed.partitioner": "reference", "watershed.partitioner.mode": "enforce"}),
 ]
@@ -50,6 +53,8 @@ def config(directory):
         '[[plugins]]\nname = "keep"\nfile = "keep.luau"',
         '[[plugins]]\nname = "tenant"\nfile = "tenant.luau"',
         f'[[plugins]]\nname = "keyed"\nfile = {json.dumps(str(GUESTS / "keyed.wasm"))}',
+        f'[[plugins]]\nname = "by-tenant"\nfile = {json.dumps(str(EXAMPLES / "tenant-partitioner" / "tenant-partitioner.wasm"))}\n'
+        "config = { tenants = [] }",
         f'[[plugins]]\nname = "reference"\nfile = {json.dumps(str(GUESTS / "reference.wasm"))}\nconfig = {{ field = "tenant" }}',
     ]
     for name, _, configs in TOPICS:
