@@ -56,7 +56,7 @@ pub(crate) const FOREVER: &str = "(loop $l (br $l)) (unreachable)";
 /// A guest that asks for all the memory there is, and gives up when there is no more.
 pub(crate) const BOMB: &str = "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) (unreachable)";
 
-fn words(at: u32, words: &[u32]) -> String {
+pub(crate) fn words(at: u32, words: &[u32]) -> String {
     let bytes: String = words.iter().flat_map(|word| word.to_le_bytes()).map(|byte| format!("\\{byte:02x}")).collect();
     format!("(data (i32.const {at}) \"{bytes}\")")
 }

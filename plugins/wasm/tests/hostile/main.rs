@@ -6,6 +6,7 @@ mod cache;
 mod calls;
 mod files;
 mod guest;
+mod retention;
 
 use std::num::NonZeroU32;
 use std::sync::LazyLock;
