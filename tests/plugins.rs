@@ -43,7 +43,7 @@ fn what_new_writes_passes_its_own_tests_and_loads() {
         assert!(checked.status.success(), "{hook}: {}", said(&checked));
         let inspected = run(&["--json", "plugin", "inspect", &script], b"");
         let facts: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
-        assert_eq!(facts["hooks"], serde_json::json!([hook]));
+        assert_eq!((&facts["hooks"], &facts["imports"]), (&serde_json::json!([hook]), &serde_json::json!([])));
         let again = run(&["plugin", "new", at, "--hook", hook], b"");
         assert_eq!(again.status.code(), Some(8), "what is there is not overwritten");
     }
@@ -301,7 +301,13 @@ fn build_calls_the_tool_and_shows_what_it_made() {
         (
             "echo \"$*\" >&2; while [ \"$1\" != -o ]; do shift; done; cp GUEST \"$2\"",
             0,
-            &["-d wit -w interceptor-plugin", "-p src", "keyed 1.0.0", "sha256     a9f0bdd1ce89"][..],
+            &[
+                "-d wit -w interceptor-plugin",
+                "-p src",
+                "keyed 1.0.0",
+                "imports    watershed:plugin/types@1.0.0",
+                "sha256     a9f0bdd1ce89",
+            ][..],
         ),
         ("echo ouch >&2; exit 3", 1, &["ouch", "failed: exit status: 3"]),
         ("rm -f mine.wasm", 10, &["mine.wasm cannot be read"]),

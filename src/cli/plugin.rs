@@ -116,7 +116,7 @@ fn inspect(plugin: &PluginOnDisk, ui: Ui) -> Result<(), CliError> {
         return Ok(ui.json(&json!({
             "name": manifest.name, "version": manifest.version, "hooks": hooks, "reads": columns,
             "deterministic": manifest.deterministic, "counters": manifest.counters,
-            "bytes": plugin.bytes, "sha256": plugin.sha256,
+            "config_schema": manifest.config_schema, "imports": plugin.imports, "bytes": plugin.bytes, "sha256": plugin.sha256,
         }))?);
     }
     let or_none = |items: String| if items.is_empty() { "nothing".to_owned() } else { items };
@@ -129,6 +129,13 @@ fn inspect(plugin: &PluginOnDisk, ui: Ui) -> Result<(), CliError> {
     }
     if !manifest.counters.is_empty() {
         ui.line(&format!("  counts     {}", manifest.counters.join(", ")))?;
+    }
+    let settings = manifest.config_schema.as_ref().and_then(|schema| schema.get("properties")?.as_object());
+    if let Some(settings) = settings {
+        ui.line(&format!("  settings   {}", settings.keys().map(String::as_str).collect::<Vec<_>>().join(", ")))?;
+    }
+    if !plugin.imports.is_empty() {
+        ui.line(&format!("  imports    {}", plugin.imports.join(", ")))?;
     }
     ui.line(&format!("  file       {} bytes", plugin.bytes))?;
     Ok(ui.line(&format!("  sha256     {}", plugin.sha256))?)

@@ -105,6 +105,8 @@ impl Plugins {
 pub struct PluginOnDisk {
     /// What it says of itself.
     pub manifest: Manifest,
+    /// The interfaces of the host that its code imports, by their names; none for a script.
+    pub imports: Vec<String>,
     /// A factory for each hook that it serves.
     pub factories: Vec<Box<dyn PluginFactory>>,
     /// Its size.
@@ -134,9 +136,9 @@ pub(super) fn open(registry: &Registry, file: &Path, limits: &PluginLimits) -> R
     let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or("plugin");
     let source = PluginSource::new(name, file, contents, limits);
     let (bytes, sha256) = (source.contents.len(), hex(source.sha256()));
-    let LoadedPlugin { manifest, factories } =
+    let LoadedPlugin { manifest, imports, factories } =
         factory(&HostOptions::default())?(source).map_err(|error| error.to_string())?;
-    Ok(PluginOnDisk { manifest, factories, bytes, sha256 })
+    Ok(PluginOnDisk { manifest, imports, factories, bytes, sha256 })
 }
 
 /// The host for a file, by the ending of its name.

@@ -50,6 +50,8 @@ pub struct LoadError {
 pub struct LoadedPlugin {
     /// What it says of itself.
     pub manifest: Manifest,
+    /// The interfaces of the host that its code imports, by their names; none for a script, which has the whole library.
+    pub imports: Vec<String>,
     /// A factory for each hook that it serves, all with the name of its [`PluginSource`].
     pub factories: Vec<Box<dyn PluginFactory>>,
 }

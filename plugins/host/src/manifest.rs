@@ -36,7 +36,9 @@ pub struct Manifest {
     pub deterministic: bool,
     /// The counters that it may add to.
     pub counters: Vec<String>,
-    /// The schema of its settings.
+    /// The JSON schema of its settings, as it gave it.
+    pub config_schema: Option<Value>,
+    /// The same, to check settings with.
     schema: Option<Arc<jsonschema::Validator>>,
 }
 
@@ -86,10 +88,10 @@ impl Manifest {
                 return Err(ManifestError(format!("counter {counter:?} is not made of a-z, 0-9 and _")));
             }
         }
-        let schema = raw.config_schema.map(|schema| compile(&schema)).transpose()?;
+        let schema = raw.config_schema.as_ref().map(compile).transpose()?;
         let reads = reads(&raw.reads, raw.headers)?;
-        let Raw { name, version, deterministic, counters, .. } = raw;
-        Ok(Self { name, version, reads, deterministic, counters, schema })
+        let Raw { name, version, deterministic, counters, config_schema, .. } = raw;
+        Ok(Self { name, version, reads, deterministic, counters, config_schema, schema })
     }
 
     /// Checks a plugin's settings against its own schema.

@@ -45,6 +45,6 @@ impl LuaHost {
         let (manifest, hooks) = described.map_err(|failure| script.refuse(&file, &failure))?;
         let plugin = Arc::new(Plugin::new(script, manifest.clone()));
         let factory = |hook| -> Box<dyn PluginFactory> { Box::new(Factory::new(Arc::clone(&plugin), hook)) };
-        Ok(LoadedPlugin { manifest, factories: hooks.into_iter().map(factory).collect() })
+        Ok(LoadedPlugin { manifest, imports: Vec::new(), factories: hooks.into_iter().map(factory).collect() })
     }
 }

@@ -95,12 +95,13 @@ impl WasmHost {
             Ok((exports, code, manifest))
         };
         let (exports, code, manifest) = loaded().map_err(|reason| LoadError { file: file.clone(), reason })?;
-        let (counters, lifecycle) = (manifest.counters.clone().into(), exports.lifecycle);
+        let load::Exports { lifecycle, hooks, imports } = exports;
+        let counters = manifest.counters.clone().into();
         let plugin = Arc::new(Plugin { name, code, manifest: manifest.clone(), counters, lifecycle });
         let factory = |(hook, interface)| -> Box<dyn PluginFactory> {
             Box::new(Factory::new(Arc::clone(&plugin), hook, interface))
         };
-        Ok(LoadedPlugin { manifest, factories: exports.hooks.into_iter().map(factory).collect() })
+        Ok(LoadedPlugin { manifest, imports, factories: hooks.into_iter().map(factory).collect() })
     }
 }
 

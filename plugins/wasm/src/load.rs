@@ -106,6 +106,8 @@ pub(crate) struct Exports {
     pub(crate) lifecycle: String,
     /// The hooks that it serves, and what they are exported as.
     pub(crate) hooks: Vec<(HookKind, String)>,
+    /// What it imports, by the names of the interfaces.
+    pub(crate) imports: Vec<String>,
 }
 
 /// An interface of `watershed:plugin` in a name like `watershed:plugin/types@1.0.0`; `None` for other names.
@@ -167,7 +169,8 @@ pub(crate) fn inspect(engine: &Engine, component: &Component) -> Result<Exports,
         let names = HookKind::ALL.map(HookKind::name).join(", ");
         return Err(format!("it exports no hook; a plugin exports at least one interface of {names}"));
     }
-    Ok(Exports { lifecycle, hooks })
+    let imports = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
+    Ok(Exports { lifecycle, hooks, imports })
 }
 
 /// Resolves a component's imports.

@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use watershed_hooks::{
-    Batch, Client, Column, Environment, Failure, Hook, HookKind, Place, Records, assign, filter, intercept, order,
-    retain,
+    Batch, Client, Column, Environment, Failure, Hook, HookKind, Place, Reads, Records, assign, filter, intercept,
+    order, retain,
 };
+use watershed_model::limits::{SLICE_BYTES_MAX, SLICE_RECORDS_MAX};
 
 use super::file::PluginPath;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::ui::Ui;
 use crate::registry::Registry;
 
-/// How many records are asked about at once.
-const BATCHES: [usize; 4] = [1, 10, 100, 256];
+/// The sizes of batches, in records. The broker asks about a large one in slices, and so does this.
+const BATCHES: [usize; 4] = [1, 10, 100, 1000];
 
 /// How long each size is measured.
 const TIME: Duration = Duration::from_millis(300);
@@ -71,7 +72,7 @@ pub(super) fn run(registry: &Registry, args: &Bench, ui: Ui) -> Result<(), CliEr
             if ui.json {
                 ui.json(&json!({ "hook": hook.name(), "batch": size, "ns_per_record": ns }))?;
             } else {
-                ui.line(&format!("{:16} batches of {size:3}  {ns:9.0} ns per record", hook.name()))?;
+                ui.line(&format!("{:16} batches of {size:4}  {ns:9.0} ns per record", hook.name()))?;
             }
         }
     }
@@ -82,24 +83,32 @@ pub(super) fn run(registry: &Registry, args: &Bench, ui: Ui) -> Result<(), CliEr
 #[allow(clippy::disallowed_methods, reason = "it measures")]
 fn measure(instance: &mut Hook, size: usize, key: &[u8], value: &[u8]) -> Result<Duration, Failure> {
     let reads = instance.reads().cloned().unwrap_or_default();
-    let mut records = Records::new(reads.clone());
-    for _ in 0..size {
-        let pushed = records.push(Some(key), Some(value), 0, std::iter::empty());
-        pushed.map_err(|error| Failure::Permanent(error.to_string()))?;
-    }
-    records.set_ranks((0..size).rev().map(|rank| u32::try_from(rank).unwrap_or(u32::MAX)).collect());
     let place = Place { topic: "bench", partition: Some(0), base_sequence: None };
-    let batch = Batch::new(place, Client::default(), &records, &reads);
+    let in_slice = (SLICE_BYTES_MAX / (key.len() + value.len()).max(1)).clamp(1, SLICE_RECORDS_MAX);
+    let slices = (0..size).step_by(in_slice).map(|first| columns(&reads, in_slice.min(size - first), key, value));
+    let slices = slices.collect::<Result<Vec<_>, _>>()?;
+    let batches: Vec<_> = slices.iter().map(|records| Batch::new(place, Client::default(), records, &reads)).collect();
     let begun = Instant::now();
     let mut rounds = Vec::new();
     while begun.elapsed() < TIME {
         let round = Instant::now();
-        ask(instance, &batch)?;
+        batches.iter().try_for_each(|batch| ask(instance, batch))?;
         rounds.push(round.elapsed());
     }
     rounds.sort_unstable();
     let median = rounds.get(rounds.len() / 2).copied().unwrap_or_default();
     Ok(median / u32::try_from(size).unwrap_or(1))
+}
+
+/// So many records, all alike.
+fn columns(reads: &Reads, count: usize, key: &[u8], value: &[u8]) -> Result<Records, Failure> {
+    let mut records = Records::new(reads.clone());
+    for _ in 0..count {
+        let pushed = records.push(Some(key), Some(value), 0, std::iter::empty());
+        pushed.map_err(|error| Failure::Permanent(error.to_string()))?;
+    }
+    records.set_ranks((0..count).rev().map(|rank| u32::try_from(rank).unwrap_or(u32::MAX)).collect());
+    Ok(records)
 }
 
 fn ask(instance: &mut Hook, batch: &Batch<'_>) -> Result<(), Failure> {
