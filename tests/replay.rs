@@ -100,9 +100,12 @@ fn two_versions_are_compared_record_by_record() {
 #[test]
 fn record_retention_is_asked_with_the_ranks_of_whole_partitions() {
     let dir = tempfile::tempdir().unwrap();
-    let broker = Broker::start_with(dir.path(), "\n[[topics]]\nname = \"t\"\npartitions = 2\n");
-    for (partition, values) in [("0", "a\nb\na\na\n"), ("1", "a\n")] {
-        broker.ok(&["produce", "t", "--partition", partition, "--key", "k"], values.as_bytes());
+    let broker = Broker::start_with(
+        dir.path(),
+        "\n[[topics]]\nname = \"t\"\npartitions = 2\n[[topics]]\nname = \"one\"\npartitions = 1\n",
+    );
+    for (topic, partition, values) in [("t", "0", "a\nb\na\na\n"), ("t", "1", "a\n"), ("one", "0", "a\nb\na\na\n")] {
+        broker.ok(&["produce", topic, "--partition", partition, "--key", "k"], values.as_bytes());
     }
     // The newest two of each value; of each key, where it has no ordering keys.
     let keep = "record_retention = function(b) local s = {} for i = 1, #b do s[i] = b:rank(i) < 2 end return s end";
@@ -128,8 +131,8 @@ fn record_retention_is_asked_with_the_ranks_of_whole_partitions() {
     let by_key = ["--json", "plugin", "replay", &by_key, "--topic", "t", "--from-beginning"];
     assert_eq!(found(&broker.run_with(&by_key, b""))["verdicts"], json!({ "keep": 3, "drop": 2 }));
     // What is not asked about counts all the same.
-    let first = found(&broker.run_with(&[&all[..], &["--max", "1"]].concat(), b""));
-    assert!([json!({ "drop": 1 }), json!({ "keep": 1 })].contains(&first["verdicts"]), "{first}");
+    let first = ["--json", "plugin", "replay", &by_value, "--topic", "one", "--from-beginning", "--max", "1"];
+    assert_eq!(found(&broker.run_with(&first, b""))["verdicts"], json!({ "drop": 1 }));
     assert_eq!(broker.ok(&["consume", "t"], b"").len(), "a\nb\na\na\na\n".len(), "nothing goes");
 }
 
